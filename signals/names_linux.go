@@ -1,0 +1,3 @@
+package signals
+
+const lastSignal = 64 // SIGRTMAX
