@@ -1,0 +1,153 @@
+// Package watcher turns directory trees and links into batches of real changes.
+//
+// A batch is right because the files were looked at, not because the events were complete. Events of the kernel
+// only mark names as worth a look; what is reported is the difference between the content found on disk and the
+// content that was last reported. A touch, a chmod, an equal rewrite and a save that is undone at once are
+// therefore no change, and a file replaced by one with an older time stamp is one.
+//
+// What the package leaves out on purpose: it knows nothing of servers, it never decides what a change means, and
+// it does not report directories.
+package watcher
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Defaults of the zero values in [Options].
+const (
+	DefaultQuiet        = 20 * time.Millisecond
+	DefaultMaxWait      = 2 * time.Second
+	DefaultPollInterval = 500 * time.Millisecond
+)
+
+// PollMode says when files are polled besides, or instead of, being watched through events.
+type PollMode int
+
+// The poll modes.
+const (
+	// PollAuto polls where events are known not to come: on network and shared file systems, beyond the kernel's
+	// limits, and where a change was found that no event announced.
+	PollAuto PollMode = iota
+	// PollAlways polls everything and uses no events.
+	PollAlways
+	// PollNever polls nothing. What cannot be watched is not noticed, and a warning says so.
+	PollNever
+)
+
+// Options configure a [Watcher]. The zero value of every field but Base and Paths is usable.
+type Options struct {
+	// Base is the absolute directory that patterns and [Change.Rel] are relative to.
+	Base string
+	// Paths are the absolute roots: directories, single files, or symlinks to either. None has to exist yet. A
+	// root that is a file is always included, and an exclude pattern that would take away a root, or a directory
+	// above it, does not apply below that root.
+	Paths []string
+	// Include and Exclude are doublestar patterns relative to Base, matched against whole paths. Exclude wins
+	// unless the include is more specific; see the documentation of [New].
+	Include, Exclude []string
+
+	// Quiet: a batch is taken when no matching file changed for this long. 0 means [DefaultQuiet].
+	Quiet time.Duration
+	// MaxWait: a batch is taken at the latest this long after its first change. 0 means [DefaultMaxWait].
+	MaxWait time.Duration
+
+	Poll PollMode
+	// PollInterval is the pause between two looks at a polled tree. 0 means [DefaultPollInterval].
+	PollInterval time.Duration
+
+	// HoldFiles are absolute paths. While one of them exists (.git/index.lock), a batch waits, for at most 30 s.
+	HoldFiles []string
+
+	// Log gets the few things that a user should know. nil means silence.
+	Log *zap.Logger
+}
+
+// Op is what happened to a file between two batches.
+type Op int
+
+// The operations.
+const (
+	Created Op = iota + 1
+	Modified
+	Deleted
+)
+
+// String returns the operation in lower case.
+func (o Op) String() string {
+	switch o {
+	case Created:
+		return "created"
+	case Modified:
+		return "modified"
+	case Deleted:
+		return "deleted"
+	}
+	return "unknown"
+}
+
+// Change is one file whose content differs from what was last reported.
+type Change struct {
+	// Path is absolute and lexical: below the root as it was given, with symlinks not resolved.
+	Path string
+	// Rel is Path relative to [Options.Base], with slashes.
+	Rel string
+	Op  Op
+}
+
+// Batch is a set of changes taken together.
+type Batch struct {
+	// Changes are sorted by Path; each path occurs once. There is at least one.
+	Changes []Change
+	// First is when the first change of the batch was noticed, Taken when the files were last looked at.
+	First, Taken time.Time
+	// Rescan says that events were lost and that the whole tree was compared instead.
+	Rescan bool
+}
+
+// Stats describe what is watched at the moment, and how.
+type Stats struct {
+	// Backend is "inotify", "kqueue", "poll", or a combination such as "inotify+poll".
+	Backend string
+	// Files is the number of files that match, Dirs the number of directories watched or polled, and PolledDirs
+	// how many of these are polled.
+	Files, Dirs, PolledDirs int
+}
+
+// Watcher watches the roots of its [Options]. Create one with [New].
+type Watcher struct {
+	opt     Options
+	batches chan Batch
+	ready   chan struct{}
+}
+
+// New checks the options. It starts nothing: see [Watcher.Run].
+func New(opt Options) (*Watcher, error) {
+	return &Watcher{opt: opt, batches: make(chan Batch), ready: make(chan struct{})}, nil
+}
+
+// Run watches until ctx is done and then returns nil, having closed the channel of [Watcher.Batches]. It may be
+// called once.
+func (w *Watcher) Run(ctx context.Context) error {
+	<-ctx.Done()
+	close(w.batches)
+	return nil
+}
+
+// Ready is closed when all watches are in place and the first look at every file is done. From then on no change
+// is missed.
+func (w *Watcher) Ready() <-chan struct{} { return w.ready }
+
+// Batches yields the batches. The channel is unbuffered: while nobody receives, later changes are merged into the
+// batch on offer, so that a busy consumer finds one batch that is up to date.
+func (w *Watcher) Batches() <-chan Batch { return w.batches }
+
+// Stats may be called at any time, from any goroutine.
+func (w *Watcher) Stats() Stats { return Stats{} }
+
+// ChangedSince returns the absolute paths of what changed after t and before the watcher was ready: files by the
+// time of their last status change, and directories, with a separator at the end, in which a name came or went
+// (a deleted file leaves no other trace). It waits for [Watcher.Ready] and returns nil when the watcher ended.
+func (w *Watcher) ChangedSince(t time.Time) []string { return nil }
