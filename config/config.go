@@ -79,7 +79,7 @@ type Config struct {
 	Control Control
 	Log     Log
 
-	origins map[string]origin
+	origins map[string]string // key: where its value comes from
 }
 
 // Server is the [server] section: what is started and how one talks to it.
@@ -158,37 +158,3 @@ type Ready struct {
 
 // StatusRange is an inclusive range of HTTP statuses.
 type StatusRange struct{ Min, Max int }
-
-// What a changed file leads to.
-const (
-	ActionIgnore      = "ignore"
-	ActionReloadTasks = "reload-tasks"
-	ActionReload      = "reload"
-	ActionRestart     = "restart"
-)
-
-// Rule says what a change of the files it matches leads to.
-type Rule struct {
-	Match  []string // patterns relative to Config.Dir
-	Action string   // one of the Action constants
-	Origin string   // "hotreload.toml:12" or "preset hyperf"
-}
-
-// Formats of a pid file.
-const (
-	PIDText   = "pid"    // a decimal number
-	PIDOctane = "octane" // JSON with masterProcessId
-)
-
-// Preset is what hotreload knows about one kind of server: data, no code.
-type Preset struct {
-	Kind      string
-	Signals   Signals
-	PIDFile   string // absolute; empty: unknown
-	PIDFormat string // PIDText or PIDOctane
-	Include   []string
-	Exclude   []string
-	Rules     []Rule
-	Action    string   // for a change that no rule matches
-	Notes     []string // what a person should know, such as why PIDFile is empty
-}

@@ -1,0 +1,101 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// What a change of a file leads to.
+const (
+	ActionIgnore      = "ignore"
+	ActionReloadTasks = "reload-tasks"
+	ActionReload      = "reload"
+	ActionRestart     = "restart"
+)
+
+func actions() []string {
+	return []string{ActionIgnore, ActionReloadTasks, ActionReload, ActionRestart}
+}
+
+// Rule says what a change of the files it matches leads to.
+type Rule struct {
+	Match  []string // doublestar patterns relative to Config.Dir
+	Action string   // one of the Action constants
+	Origin string   // "hotreload.toml:12" or "preset hyperf"
+}
+
+func (r Rule) matches(rel string) bool {
+	for _, pattern := range r.Match {
+		if doublestar.MatchUnvalidated(pattern, rel) {
+			return true
+		}
+	}
+	return false
+}
+
+// Resolve takes the first rule that matches, the user's before the preset's,
+// else fallback. rel is relative to [Config].Dir, with slashes; it may begin
+// with "../". rule is the Origin of the rule that decided, empty for fallback.
+func Resolve(user, preset []Rule, fallback, rel string) (action, rule string) {
+	for _, rules := range [][]Rule{user, preset} {
+		for _, r := range rules {
+			if r.matches(rel) {
+				return r.Action, r.Origin
+			}
+		}
+	}
+	return fallback, ""
+}
+
+// Action says what a change of a file leads to, and what says so:
+// "hotreload.toml:12", "preset hyperf", "kind none". The path is absolute or
+// relative to Dir.
+func (c *Config) Action(path string) (action, rule string) {
+	rel := path
+	if filepath.IsAbs(path) {
+		if r, err := filepath.Rel(c.Dir, path); err == nil {
+			rel = r
+		}
+	}
+	rel = filepath.ToSlash(filepath.Clean(rel))
+	action, rule = Resolve(c.Reload.Rules, c.Preset.Rules, c.Preset.Action, rel)
+	if rule == "" {
+		rule = "kind " + c.Server.Kind
+	}
+	return action, rule
+}
+
+// rebase makes patterns that are relative to the application's directory
+// relative to the configuration's. Patterns that float ("**/…") stay, unless
+// the application lies outside, where they would not reach it.
+func rebase(patterns []string, prefix string) []string {
+	if prefix == "." || prefix == "" {
+		return patterns
+	}
+	out := make([]string, 0, len(patterns))
+	for _, p := range patterns {
+		if strings.HasPrefix(p, "**/") {
+			out = append(out, p)
+			if strings.HasPrefix(prefix, "..") {
+				out = append(out, escapePattern(prefix)+"/"+p)
+			}
+			continue
+		}
+		out = append(out, escapePattern(prefix)+"/"+p)
+	}
+	return out
+}
+
+// escapePattern makes a path a pattern that matches only itself.
+func escapePattern(path string) string {
+	var b strings.Builder
+	for _, r := range path {
+		if strings.ContainsRune(`*?[]{}\`, r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

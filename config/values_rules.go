@@ -1,0 +1,110 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+const rulesKey = "reload.rules"
+
+// rulesType is the array of tables [[reload.rules]].
+func rulesType() valueType[[]Rule] {
+	return valueType[[]Rule]{
+		name: "array of tables",
+		text: func(string) (any, *fault) { return nil, faultf("rules can only be given in the file") },
+		show: showRules,
+		json: rulesJSON,
+		read: func(raw any, _ string) ([]Rule, []*fault) { return readRules(raw) },
+	}
+}
+
+func readRules(raw any) ([]Rule, []*fault) {
+	var list []any
+	switch v := raw.(type) {
+	case []any:
+		list = v
+	case []map[string]any:
+		for _, t := range v {
+			list = append(list, t)
+		}
+	default:
+		return nil, []*fault{wantType("an array of tables", raw).meaning("[[" + rulesKey + "]]")}
+	}
+	var rules []Rule
+	var faults []*fault
+	for i, raw := range list {
+		rule, fs := readRule(raw)
+		for _, f := range fs {
+			faults = append(faults, f.at(i))
+		}
+		rules = append(rules, rule)
+	}
+	return rules, faults
+}
+
+func readRule(raw any) (Rule, []*fault) {
+	t, ok := raw.(map[string]any)
+	if !ok {
+		return Rule{}, []*fault{wantType("a table with match and action", raw)}
+	}
+	var r Rule
+	var faults []*fault
+	known := []string{"match", "action"}
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		if slices.Contains(known, name) {
+			continue
+		}
+		f := faultf("unknown key").in(name)
+		if near := nearest(name, known); near != "" {
+			f.meaning(near)
+		}
+		f.onKey = true
+		faults = append(faults, f)
+	}
+	if raw, ok := t["match"]; !ok {
+		faults = append(faults, faultf("a rule needs match, an array of patterns"))
+	} else {
+		list, fs := patternsType().read(raw, "")
+		if len(list) == 0 && fs == nil {
+			fs = []*fault{faultf("is empty: the rule would never match")}
+		}
+		for _, f := range fs {
+			faults = append(faults, f.in("match"))
+		}
+		r.Match = list
+	}
+	if raw, ok := t["action"]; !ok {
+		faults = append(faults, faultf("a rule needs action: %s", strings.Join(actions(), ", ")))
+	} else {
+		action, fs := enumType(actions()...).read(raw, "")
+		for _, f := range fs {
+			faults = append(faults, f.in("action"))
+		}
+		r.Action = action
+	}
+	return r, faults
+}
+
+func showRules(rules []Rule) string {
+	parts := make([]string, len(rules))
+	for i, r := range rules {
+		parts[i] = "{ match = " + quoteList(r.Match) + ", action = " + quote(r.Action) + " }"
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+// ruleJSON is a rule in the output of `hotreload config --json`.
+type ruleJSON struct {
+	Match  []string `json:"match"`
+	Action string   `json:"action"`
+	Origin string   `json:"origin"`
+}
+
+func rulesJSON(rules []Rule) any {
+	out := make([]ruleJSON, len(rules))
+	for i, r := range rules {
+		out[i] = ruleJSON(r)
+	}
+	return out
+}
