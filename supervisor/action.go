@@ -1,0 +1,131 @@
+package supervisor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hotreload/hotreload/watcher"
+)
+
+// Action is what an operation does to the server. Actions are ordered: each one makes live whatever a
+// smaller one would have, so merging takes the larger and escalation takes the next one up.
+type Action int
+
+// The actions, smallest first.
+const (
+	None        Action = iota // nothing to do
+	ReloadTasks               // task workers are replaced
+	Reload                    // workers and task workers are replaced, the master stays
+	Restart                   // a new master
+)
+
+var actionNames = [...]string{None: "none", ReloadTasks: "reload-tasks", Reload: "reload", Restart: "restart"}
+
+func (a Action) String() string {
+	if a < None || a > Restart {
+		return fmt.Sprintf("action(%d)", int(a))
+	}
+	return actionNames[a]
+}
+
+// ParseAction reads the name of an action as String writes it; "ignore" is None.
+func ParseAction(name string) (Action, error) {
+	if name == "ignore" {
+		return None, nil
+	}
+	if i := slices.Index(actionNames[:], name); i >= 0 {
+		return Action(i), nil
+	}
+	return None, fmt.Errorf("unknown action %q", name)
+}
+
+// MarshalText writes the action's name.
+func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// UnmarshalText reads an action's name.
+func (a *Action) UnmarshalText(text []byte) (err error) {
+	*a, err = ParseAction(string(text))
+	return err
+}
+
+// Plan is what is to be done and why. The zero Plan does nothing.
+type Plan struct {
+	Action  Action
+	Reasons []string // one clause each, unique, in the order in which they came
+	Files   []string // the changed files the plan would make live: relative where they can be, unique
+	Paths   []string // the same files by their absolute paths
+}
+
+// Merge returns the plan that does what both would: the larger action, and the reasons and files of both.
+func (p Plan) Merge(q Plan) Plan {
+	return Plan{
+		Action:  max(p.Action, q.Action),
+		Reasons: union(p.Reasons, q.Reasons),
+		Files:   union(p.Files, q.Files),
+		Paths:   union(p.Paths, q.Paths),
+	}
+}
+
+// Why is the plan's reasons in one line, the first few spelled out.
+func (p Plan) Why() string {
+	const spelled = 3
+	if len(p.Reasons) <= spelled {
+		return strings.Join(p.Reasons, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(p.Reasons[:spelled], ", "), len(p.Reasons)-spelled)
+}
+
+func union(a, b []string) []string {
+	if len(b) == 0 {
+		return a
+	}
+	seen := make(map[string]bool, len(a)+len(b))
+	var out []string
+	for _, s := range append(slices.Clone(a), b...) {
+		if !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Rule says what a change to one file needs, and why it needs more than a reload: "" where there is
+// nothing to explain.
+type Rule func(rel string) (action Action, why string)
+
+// Decide turns a batch of changes into a plan. It is a pure function of its arguments. Files for which skip
+// returns true are left out; a nil skip leaves out none.
+func Decide(changes []watcher.Change, rule Rule, skip func(path string) bool) Plan {
+	var plan Plan
+	for _, c := range changes {
+		if skip != nil && skip(c.Path) {
+			continue
+		}
+		action, why := rule(c.Rel)
+		if action == None {
+			continue
+		}
+		reason := fmt.Sprintf("%s %s", c.Rel, verb(c.Op))
+		if why != "" {
+			reason += " (" + why + ")"
+		}
+		plan.Action = max(plan.Action, action)
+		plan.Reasons = append(plan.Reasons, reason)
+		plan.Files = append(plan.Files, c.Rel)
+		plan.Paths = append(plan.Paths, c.Path)
+	}
+	return plan
+}
+
+func verb(op watcher.Op) string {
+	switch op {
+	case watcher.Created:
+		return "created"
+	case watcher.Deleted:
+		return "deleted"
+	default:
+		return "changed"
+	}
+}

@@ -1,0 +1,189 @@
+package supervisor
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hotreload/hotreload/signals"
+)
+
+// kernel is everything the observer asks the operating system. Tests replace it.
+type kernel struct {
+	tree  func(root signals.Process) ([]signals.Info, error)
+	masks func(p signals.Process) (signals.Masks, error)
+	wchan func(p signals.Process) (string, error)
+	title func(p signals.Process) ([]string, error)
+	now   func() time.Time
+}
+
+func realKernel() kernel {
+	return kernel{
+		tree:  signals.Tree,
+		masks: signals.Process.Masks,
+		wchan: signals.Process.Waiting,
+		title: signals.Process.Cmdline,
+		now:   time.Now,
+	}
+}
+
+// sighting is what has been seen of one process since the observer began.
+type sighting struct {
+	proc
+	role      Role
+	first     time.Time // when it was seen first
+	served    bool      // it was seen waiting for work, or lived long enough to be believed
+	listening int       // sockets it listened on when a reload began; Workerman only
+}
+
+// view is one look at a tree.
+type view struct {
+	at    time.Time
+	procs []sighting // parents first; procs[0] is the master
+}
+
+func (v view) has(p signals.Process) bool {
+	return slices.ContainsFunc(v.procs, func(s sighting) bool { return s.Process == p })
+}
+
+// serving are the processes of v that run the code a reload replaces: task workers alone, or all.
+func (v view) serving(tasksOnly bool) []sighting {
+	var out []sighting
+	for _, s := range v.procs {
+		if s.role == TaskWorker || (s.role == Worker && !tasksOnly) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// believed is how long a process that is always busy must live to be taken for one that has started well.
+const believed = time.Second
+
+// observer looks at one tree again and again, remembers what it saw, and counts processes that die before they served.
+type observer struct {
+	kernel kernel
+	layout Layout
+	master signals.Process
+	known  map[signals.Process]*sighting
+	before map[signals.Process]bool // what was there at the first look: its end is no sign of anything
+	young  int                      // deaths of processes that came after the first look and never served
+}
+
+func newObserver(k kernel, layout Layout, master signals.Process) *observer {
+	return &observer{kernel: k, layout: layout, master: master, known: map[signals.Process]*sighting{}}
+}
+
+// look takes one view of the tree. It returns signals.ErrGone when the master has ended.
+func (o *observer) look() (view, error) {
+	infos, err := o.kernel.tree(o.master)
+	if err != nil {
+		return view{}, err
+	}
+	if len(infos) == 0 {
+		return view{}, signals.ErrGone
+	}
+	now := o.kernel.now()
+	tree := make([]proc, 0, len(infos))
+	for _, info := range infos {
+		if p, ok := o.examine(info); ok {
+			tree = append(tree, p)
+		}
+	}
+	roles := classify(o.layout, tree)
+	v := view{at: now}
+	for i, p := range tree {
+		v.procs = append(v.procs, *o.remember(p, roles[i], now))
+	}
+	o.bury(v)
+	if o.before == nil {
+		o.before = make(map[signals.Process]bool, len(v.procs))
+		for _, s := range v.procs {
+			o.before[s.Process] = true
+		}
+	}
+	return v, nil
+}
+
+// examine reads what a look needs to know of a process. A process that has settled is not examined again: a look must
+// stay cheap with hundreds of workers.
+func (o *observer) examine(info signals.Info) (proc, bool) {
+	if s := o.known[info.Process]; s != nil && s.served && s.role != Helper && s.role != UserProcess {
+		p := s.proc
+		p.Info = info
+		return p, true
+	}
+	p := proc{Info: info}
+	var err error
+	if p.masks, err = o.kernel.masks(info.Process); err != nil {
+		return p, !errors.Is(err, signals.ErrGone)
+	}
+	if o.layout == LayoutWorkerman {
+		if args, err := o.kernel.title(info.Process); err == nil {
+			p.title = strings.Join(args, " ")
+		}
+	}
+	return p, true
+}
+
+func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
+	s := o.known[p.Process]
+	if s == nil {
+		s = &sighting{first: now}
+		o.known[p.Process] = s
+	}
+	s.proc, s.role = p, role
+	if !s.served && role != Helper {
+		wchan, err := o.kernel.wchan(p.Process)
+		age := now.Sub(s.first)
+		hidden := err != nil || wchan == ""
+		s.served = isIdle(wchan) || age >= believed || (hidden && age >= believed/4)
+	}
+	return s
+}
+
+// bury forgets what has ended, and counts what ended young.
+func (o *observer) bury(v view) {
+	for p, s := range o.known {
+		if v.has(p) {
+			continue
+		}
+		if o.before != nil && !o.before[p] && !s.served {
+			o.young++
+		}
+		delete(o.known, p)
+	}
+}
+
+// manyDeaths is the number of workers that may die young for reasons of their own (max_request=1 under load
+// ends workers within milliseconds) before it is called a crash loop without the server having said why.
+const manyDeaths = 10
+
+// loops judges whether the workers of v cannot start: some died young, and none lives that has served.
+func (o *observer) loops(v view, lines []string) *crashLoop {
+	cause := fatalLine(lines)
+	if o.young < manyDeaths && (o.young == 0 || cause == "") {
+		return nil
+	}
+	for _, s := range v.procs {
+		if s.role.serves() && s.served && !o.before[s.Process] {
+			return nil
+		}
+	}
+	return &crashLoop{deaths: o.young, cause: cause}
+}
+
+// fatal is how PHP and the frameworks begin the report of an error that ends a worker.
+var fatal = regexp.MustCompile(`(?i)\b(PHP )?(Fatal error|Parse error|Compile error|Uncaught)\b`)
+
+// fatalLine is the newest line that tells of a fatal error, "" when there is none.
+func fatalLine(lines []string) string {
+	for _, line := range slices.Backward(lines) {
+		if fatal.MatchString(line) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}

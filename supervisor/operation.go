@@ -1,0 +1,268 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// worker carries out one operation in its own goroutine and reports to the loop.
+type worker struct {
+	driver driver
+	opt    *Options
+	op     *operation
+	seq    int
+	number int // of the generation that a start would make
+}
+
+// run does the operation on the generation that serves now (nil: none) and returns what serves after it.
+func (w *worker) run(ctx context.Context, gen generation) opResult {
+	if w.op.boot {
+		g, err := w.start(ctx)
+		if err != nil {
+			return w.failed(opResult{err: err}, err)
+		}
+		missed, found := w.missed(g)
+		return opResult{gen: g, missed: missed, found: found}
+	}
+	plan := w.op.plan
+	if refusal := w.gate(ctx, plan.Paths); refusal != nil {
+		return w.outcome(opResult{gen: gen}, plan.Action, Refused, evidence{}, w.refusedText(gen, refusal))
+	}
+	return w.act(ctx, gen, plan.Action)
+}
+
+// gate asks whether the changed code is fit to be loaded. A gate that is itself broken is reported and passed over:
+// better an unchecked reload than none.
+func (w *worker) gate(ctx context.Context, paths []string) *Refusal {
+	files := existing(paths)
+	if w.opt.Gate == nil || len(files) == 0 {
+		return nil
+	}
+	err := w.opt.Gate(ctx, files)
+	var refusal *Refusal
+	switch {
+	case err == nil || ctx.Err() != nil:
+		return nil
+	case errors.As(err, &refusal):
+		return refusal
+	default:
+		w.emit(ctx, Event{Kind: EventGateBroken, Detail: err.Error()})
+		return nil
+	}
+}
+
+func existing(paths []string) []string {
+	var files []string
+	for _, p := range paths {
+		if st, err := os.Stat(p); err == nil && st.Mode().IsRegular() {
+			files = append(files, p)
+		}
+	}
+	return files
+}
+
+// act does the action, and the next larger one where that cannot work.
+func (w *worker) act(ctx context.Context, gen generation, action Action) opResult {
+	if action == Restart || gen == nil {
+		return w.restart(ctx, gen)
+	}
+	ev, err := w.driver.reload(ctx, gen, action)
+	if err == nil {
+		return w.outcome(opResult{gen: gen}, action, Verified, ev, "")
+	}
+	var cannot *cannotReload
+	var loop *crashLoop
+	switch {
+	case ctx.Err() != nil:
+		return w.outcome(opResult{gen: gen}, action, Failed, ev, "hotreload is stopping")
+	case errors.As(err, &loop):
+		return w.endCrashLoop(ctx, gen, action, ev, loop)
+	case errors.As(err, &cannot):
+		next := action + 1
+		w.escalate(ctx, next, cannot.why)
+		return w.act(ctx, gen, next)
+	case errors.Is(err, errNotVerified):
+		why := fmt.Sprintf("%s not verified within %s: %v", action, w.opt.Server.ReloadTimeout, err)
+		if w.opt.Mode == Attach {
+			return w.outcome(opResult{gen: gen}, action, TimedOut, ev, why+"; some workers may still run the old code")
+		}
+		w.escalate(ctx, Restart, why)
+		return w.restart(ctx, gen)
+	case isDone(gen.Done()):
+		return w.masterDied(ctx, gen, action, ev)
+	default:
+		return w.outcome(opResult{gen: gen}, action, Failed, ev, err.Error()+"; the old code still serves")
+	}
+}
+
+// masterDied is the end of a master during its reload: code that it loaded itself, or a signal it did not
+// expect. A restart is what is left.
+func (w *worker) masterDied(ctx context.Context, gen generation, action Action, ev evidence) opResult {
+	why := "the master ended during the reload: " + gen.Exit().String()
+	if w.opt.Mode == Attach {
+		return w.outcome(opResult{gen: gen}, action, Failed, ev, why)
+	}
+	w.escalate(ctx, Restart, why)
+	return w.restart(ctx, gen)
+}
+
+// endCrashLoop ends a server whose workers cannot start. It answers nothing, and left alone it forks hundreds of
+// processes a second.
+func (w *worker) endCrashLoop(ctx context.Context, gen generation, action Action, ev evidence, loop *crashLoop) opResult {
+	text := loop.Error()
+	lines := gen.LastLines()
+	if w.opt.Mode == Attach {
+		r := w.outcome(opResult{gen: gen}, action, Failed, ev, text+"; the server does not answer until the code is mended")
+		r.outcome.Output = lines
+		return r
+	}
+	if err := w.driver.end(ctx, gen); err != nil {
+		text += "; " + err.Error()
+	}
+	r := w.outcome(opResult{exit: Exit{Known: true, Status: 1}}, action, Failed, ev, text+"; the server was ended and is started again by the next change")
+	r.outcome.Output = lines
+	return r
+}
+
+// restart ends what runs and starts it anew.
+func (w *worker) restart(ctx context.Context, gen generation) opResult {
+	if w.opt.Mode == Attach {
+		text := "this change needs a restart, and this server was started by somebody else: restart it there; the old code still serves"
+		return w.outcome(opResult{gen: gen}, Restart, Refused, evidence{}, text)
+	}
+	var ev evidence
+	if gen != nil {
+		ev.old = workerPIDs(gen)
+		if err := w.driver.end(ctx, gen); err != nil {
+			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
+		}
+	}
+	if ctx.Err() != nil {
+		return w.outcome(opResult{}, Restart, Failed, ev, "hotreload is stopping")
+	}
+	g, err := w.start(ctx)
+	if err != nil {
+		return w.failed(opResult{err: err}, err)
+	}
+	ev.new = workerPIDs(g)
+	return w.outcome(opResult{gen: g}, Restart, Verified, ev, "")
+}
+
+// missed is the plan for what changed between the start of a found server's workers and our first look at the files.
+func (w *worker) missed(g generation) (Plan, bool) {
+	since, found := g.Unwatched()
+	if !found || w.opt.ChangedSince == nil {
+		return Plan{}, found
+	}
+	var plan Plan
+	for _, path := range w.opt.ChangedSince(since) {
+		rel := w.relative(path)
+		action, what := Reload, "something came or went"
+		if !strings.HasSuffix(path, string(filepath.Separator)) {
+			action, _ = w.opt.Rule(rel)
+			what = "changed"
+		}
+		if action == None {
+			continue
+		}
+		plan = plan.Merge(Plan{Action: action, Files: []string{rel}, Paths: []string{path},
+			Reasons: []string{rel + " " + what + " while nobody watched"}})
+	}
+	return plan, true
+}
+
+func (w *worker) relative(path string) string {
+	rel, err := filepath.Rel(w.opt.Base, path)
+	if err != nil {
+		return path
+	}
+	return filepath.ToSlash(rel)
+}
+
+func (w *worker) start(ctx context.Context) (generation, error) {
+	if w.opt.Prepare != nil && w.opt.Mode != Attach {
+		if err := w.opt.Prepare(ctx); err != nil {
+			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
+		}
+	}
+	return w.driver.boot(ctx, w.number)
+}
+
+// failed is the result of a server that did not get ready.
+func (w *worker) failed(r opResult, err error) opResult {
+	r = w.outcome(r, Restart, Failed, evidence{}, err.Error())
+	var boot *bootError
+	if errors.As(err, &boot) {
+		r.exit = boot.exit
+		r.outcome.Output = boot.lines
+		if boot.timeout {
+			r.outcome.Result = TimedOut
+		}
+	}
+	return r
+}
+
+func (w *worker) refusedText(gen generation, r *Refusal) string {
+	if gen == nil {
+		return r.Error() + "; nothing was started"
+	}
+	return r.Error() + "; the old code still serves"
+}
+
+func (w *worker) escalate(ctx context.Context, next Action, why string) {
+	w.op.plan.Reasons = union(w.op.plan.Reasons, []string{why})
+	w.op.escalated = why
+	w.emit(ctx, Event{Kind: EventEscalated, Detail: why, Plan: Plan{Action: next}})
+}
+
+func (w *worker) emit(ctx context.Context, e Event) {
+	select {
+	case w.op.events <- e:
+	case <-ctx.Done():
+	}
+}
+
+func (w *worker) outcome(r opResult, action Action, result Result, ev evidence, text string) opResult {
+	took := time.Since(w.op.started)
+	r.outcome = Outcome{
+		Seq: w.seq, Action: action, Result: result,
+		Reasons: nonNil(w.op.plan.Reasons), Files: nonNil(w.op.plan.Files),
+		OldWorkers: nonNil(ev.old), NewWorkers: nonNil(ev.new),
+		StartedAt: w.op.started, DurationMS: float64(took.Microseconds()) / 1000,
+		Error: text, Escalated: w.op.escalated,
+	}
+	return r
+}
+
+func nonNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func isDone(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// workerPIDs are the processes of g that serve.
+func workerPIDs(g generation) []int {
+	_, workers := g.Describe()
+	var pids []int
+	for _, w := range workers {
+		if w.Role.serves() {
+			pids = append(pids, w.PID)
+		}
+	}
+	return pids
+}

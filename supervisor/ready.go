@@ -1,0 +1,169 @@
+package supervisor
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/hotreload/hotreload/signals"
+)
+
+// Probe asks the server whether it is ready: nil when it is, else an error that says what is missing. It must return
+// soon after ctx is done.
+type Probe func(ctx context.Context) error
+
+// probeTimeout bounds one try of a probe.
+const probeTimeout = 2 * time.Second
+
+// ProbeDial is ready when a connection can be made: network and address as for net.Dial.
+func ProbeDial(network, address string) Probe {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		var d net.Dialer
+		c, err := d.DialContext(ctx, network, address)
+		if err != nil {
+			return fmt.Errorf("%s does not answer: %w", address, plain(err))
+		}
+		return c.Close()
+	}
+}
+
+// ProbeListeners is ready when every one of these sockets takes a connection.
+func ProbeListeners(listeners []signals.Listener) Probe {
+	return func(ctx context.Context) error {
+		for _, l := range listeners {
+			network, address := reach(l)
+			if err := ProbeDial(network, address)(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// reach is how a socket is reached from this machine: a wildcard address through loopback.
+func reach(l signals.Listener) (network, address string) {
+	if l.Network == "unix" {
+		return "unix", l.Addr
+	}
+	host, port, err := net.SplitHostPort(l.Addr)
+	if err != nil {
+		return "tcp", l.Addr
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	return "tcp", net.JoinHostPort(host, port)
+}
+
+// ProbeHTTP is ready when a GET of url is answered with a status that ok accepts. Redirects are answers; certificates are
+// not checked, because the server is asked by its local address.
+func ProbeHTTP(url string, ok func(status int) bool) Probe {
+	client := &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true, // an idle connection would hold an old worker
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       probeTimeout,
+	}
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return fmt.Errorf("probe %s: %w", url, err)
+		}
+		req.Header.Set("User-Agent", "hotreload")
+		resp, err := client.Do(req)
+		if err != nil {
+			return fmt.Errorf("%s does not answer: %w", url, plain(err))
+		}
+		resp.Body.Close()
+		if !ok(resp.StatusCode) {
+			return fmt.Errorf("%s answers %d", url, resp.StatusCode)
+		}
+		return nil
+	}
+}
+
+// plain is the cause at the bottom of a network error, without the layers that name the address again.
+func plain(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+// ProbeExec is ready when the shell command exits with 0. Run executes it; nil means (*exec.Cmd).Run.
+func ProbeExec(command, dir string, env []string, run func(*exec.Cmd) error) Probe {
+	if run == nil {
+		run = (*exec.Cmd).Run
+	}
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", command)
+		cmd.Dir, cmd.Env = dir, env
+		cmd.WaitDelay = probeTimeout
+		var said strings.Builder
+		cmd.Stdout, cmd.Stderr = &said, &said
+		if err := run(cmd); err != nil {
+			text, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
+			return fmt.Errorf("%s: %w %s", command, err, text)
+		}
+		return nil
+	}
+}
+
+// ProbeNothing is ready at once: for `ready = "pid-file"`, where the pid file is all there is to wait for.
+func ProbeNothing(context.Context) error { return nil }
+
+// answers waits, as long as ctx lets it, until the server answers after its workers were replaced.
+func (d *processes) answers(ctx context.Context, t *tree) error {
+	probe := d.opt.Server.Probe
+	if probe == nil {
+		listeners := d.listenersOf(t)
+		t.setListeners(listeners)
+		probe = ProbeListeners(listeners)
+	}
+	for {
+		err := probe(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %v", errNotVerified, err)
+		case <-t.done:
+			return fmt.Errorf("master %d after its workers were replaced: %w", t.master.PID, signals.ErrGone)
+		case <-time.After(paceMax):
+		}
+	}
+}
+
+// listenersOf returns the sockets that the tree listens on; nil where that cannot be found out.
+func (d *processes) listenersOf(t *tree) []signals.Listener {
+	l, err := signals.Listeners(t.processes())
+	if err != nil {
+		d.log.Debug("find listening sockets", zap.Error(err))
+	}
+	return l
+}
+
+func listeners(p signals.Process) (int, error) {
+	l, err := signals.Listeners([]signals.Process{p})
+	return len(l), err
+}

@@ -1,0 +1,269 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/hotreload/hotreload/signals"
+)
+
+// The pace of looking at a tree during a reload or a start: often while things move, less often later. The pause
+// is never less than a few times what a look costs, so that a tree of hundreds of processes does not eat a core.
+const (
+	paceMin   = 2 * time.Millisecond
+	paceMax   = 25 * time.Millisecond
+	paceShare = 5
+)
+
+func pace(since, cost time.Duration) time.Duration {
+	return min(max(paceMin, paceShare*cost, since/50), max(paceMax, paceShare*cost))
+}
+
+// stillness is how long nothing may have moved in the tree before a signal is taken for lost: more than Swoole's
+// max_wait_time (3 s), after which it ends a worker that does not go.
+const stillness = 4 * time.Second
+
+// unmoved is how long a worker that waits for work may stay after all others were replaced before it is taken for
+// one that its server never reloads.
+const unmoved = 300 * time.Millisecond
+
+// reloading is one worker reload on its way.
+type reloading struct {
+	s       *Server
+	g       *tree
+	o       *observer
+	tasks   bool
+	sig     syscall.Signal
+	old     []sighting // the snapshot taken before the signal: all that might have loaded the old code
+	want    int        // how many must serve in the end
+	sent    time.Time
+	moved   time.Time // when a process last came or went
+	count   int       // of processes at the last look
+	gone    int       // how many of old were gone at the last look
+	resent  bool
+	hurried bool
+}
+
+// reload replaces the workers of g and returns when none that was there before the signal serves any more.
+//
+// Old is, by construction, everything that was there at the last look before the signal: a process that is not in that
+// snapshot was forked after it, and so after the change, and loads its code after the fork.
+func (d *processes) reload(ctx context.Context, g generation, action Action) (evidence, error) {
+	t := g.(*tree)
+	r := &reloading{s: &d.opt.Server, g: t, o: newObserver(d.kernel, d.opt.Server.Layout, t.master), tasks: action == ReloadTasks}
+	r.sig = r.s.Signals.Reload
+	if r.tasks {
+		r.sig = r.s.Signals.ReloadTasks
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, r.s.ReloadTimeout, errNotVerified)
+	defer cancel()
+	if err := r.begin(); err != nil {
+		return evidence{}, err
+	}
+	ev := evidence{old: pids(r.old)}
+	mark := t.out.mark()
+	last, err := r.follow(ctx, mark)
+	ev.new = pids(newOnes(last, r.old, r.tasks))
+	if err != nil {
+		return ev, err
+	}
+	if err := d.answers(ctx, t); err != nil {
+		return ev, err
+	}
+	t.remember(last)
+	d.save(t)
+	return ev, nil
+}
+
+// begin takes the snapshot and sends the signal, unless it could not work.
+func (r *reloading) begin() error {
+	if r.sig == 0 {
+		return &cannotReload{r.s.Kind + " has no signal for this"}
+	}
+	v, err := r.o.look()
+	if err != nil {
+		return fmt.Errorf("look at master %d: %w", r.g.master.PID, err)
+	}
+	master := v.procs[0].proc
+	name := signals.SignalName(r.sig)
+	switch {
+	case master.ignores(r.sig):
+		return &cannotReload{fmt.Sprintf("this server ignores %s", name)}
+	case r.s.Layout != LayoutForked && !master.handles(r.sig):
+		return &cannotReload{fmt.Sprintf("%s would end this server, it has no handler for it", name)}
+	}
+	r.old = r.notUser(v.serving(r.tasks))
+	if len(r.old) == 0 {
+		if r.tasks {
+			return &cannotReload{"this server has no task workers"}
+		}
+		return &cannotReload{"this server has no worker processes to replace: the master itself serves"}
+	}
+	if r.s.Layout == LayoutWorkerman {
+		for i := range r.old {
+			r.old[i].listening, _ = listeners(r.old[i].Process)
+		}
+	}
+	r.want, r.count = len(r.old), len(v.procs)
+	r.sent = time.Now()
+	r.moved = r.sent
+	if err := r.g.master.Signal(r.sig); err != nil {
+		return fmt.Errorf("send %s to master %d: %w", name, r.g.master.PID, err)
+	}
+	return nil
+}
+
+// notUser leaves out the processes that earlier reloads have shown never to be replaced.
+func (r *reloading) notUser(s []sighting) []sighting {
+	return slices.DeleteFunc(s, func(s sighting) bool { return r.g.stays[s.Process] })
+}
+
+// follow looks until the reload is verified or cannot be any more.
+func (r *reloading) follow(ctx context.Context, mark int) (view, error) {
+	var last view
+	for {
+		begin := time.Now()
+		v, err := r.o.look()
+		if err != nil {
+			return last, fmt.Errorf("master %d during its reload: %w", r.g.master.PID, err)
+		}
+		last = v
+		r.g.remember(v)
+		if loop := r.o.loops(v, r.g.out.since(mark)); loop != nil {
+			return v, loop
+		}
+		if r.verified(v) {
+			return v, nil
+		}
+		if err := r.help(v); err != nil {
+			return v, err
+		}
+		select {
+		case <-ctx.Done():
+			if cause := context.Cause(ctx); errors.Is(cause, errNotVerified) {
+				return v, fmt.Errorf("%w: %s", errNotVerified, r.missing(v))
+			}
+			return v, ctx.Err()
+		case <-r.g.done:
+			return v, fmt.Errorf("master %d during its reload: %w", r.g.master.PID, signals.ErrGone)
+		case <-time.After(pace(begin.Sub(r.sent), time.Since(begin))):
+		}
+	}
+}
+
+// remaining are the old processes that are still there.
+func (r *reloading) remaining(v view) []sighting {
+	var out []sighting
+	for _, s := range r.old {
+		if v.has(s.Process) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (r *reloading) verified(v view) bool {
+	if len(r.remaining(v)) > 0 {
+		return false
+	}
+	serving := 0
+	for _, s := range newOnes(v, r.old, r.tasks) {
+		if s.served {
+			serving++
+		}
+	}
+	return serving >= r.want
+}
+
+// help does what can be done for a reload that does not end: a lost signal is sent again once, workers that linger are
+// ended, and workers that their server never reloads are told apart.
+func (r *reloading) help(v view) error {
+	now := v.at
+	rest := r.remaining(v)
+	if gone := len(r.old) - len(rest); gone != r.gone || len(v.procs) != r.count {
+		r.gone, r.count, r.moved = gone, len(v.procs), now
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	still := now.Sub(r.moved)
+	switch {
+	case r.s.Layout == LayoutWorkerman && r.gone > 0 && still >= unmoved && r.neverReloaded(rest):
+		for _, s := range rest {
+			r.g.stays[s.Process] = true
+		}
+		r.old = r.notUser(r.old)
+		r.want = len(r.old)
+	case r.s.DrainTimeout > 0 && r.s.Signals.EndWorker != 0 && still >= r.s.DrainTimeout && r.s.Layout == LayoutWorkerman:
+		r.moved = now
+		return r.hurry(rest)
+	case r.tasks && r.gone == 0 && still >= stillness && r.resent:
+		return &cannotReload{"no task worker was replaced"}
+	case still >= stillness && !r.resent:
+		// Another reload was running when ours was asked for: servers drop a second signal.
+		r.resent, r.moved = true, now
+		return r.g.master.Signal(r.sig)
+	}
+	return nil
+}
+
+// neverReloaded reports whether all of these wait for work as if nobody had told them to go: a worker that is going
+// has closed its listening socket, or is at work.
+func (r *reloading) neverReloaded(rest []sighting) bool {
+	for _, s := range rest {
+		wchan, err := r.o.kernel.wchan(s.Process)
+		if err != nil || !isIdle(wchan) {
+			return false
+		}
+		if now, err := listeners(s.Process); err != nil || now < s.listening {
+			return false
+		}
+	}
+	return true
+}
+
+// hurry ends old workers that linger, because idle keep-alive connections hold them. Only those that are going are
+// ended: a worker that still listens has not had its turn.
+func (r *reloading) hurry(rest []sighting) error {
+	for _, s := range rest {
+		if now, err := listeners(s.Process); err == nil && now >= s.listening && s.listening > 0 {
+			continue
+		}
+		if err := s.Process.Signal(r.s.Signals.EndWorker); err != nil && !errors.Is(err, signals.ErrGone) {
+			return fmt.Errorf("end lingering worker %d: %w", s.PID, err)
+		}
+	}
+	return nil
+}
+
+// missing says what a reload waits for.
+func (r *reloading) missing(v view) string {
+	if rest := r.remaining(v); len(rest) > 0 {
+		return fmt.Sprintf("%d of %d old workers still run (%v)", len(rest), len(r.old), pids(rest))
+	}
+	served := 0
+	for _, s := range newOnes(v, r.old, r.tasks) {
+		if s.served {
+			served++
+		}
+	}
+	return fmt.Sprintf("%d of %d new workers serve", served, r.want)
+}
+
+func newOnes(v view, old []sighting, tasks bool) []sighting {
+	return slices.DeleteFunc(v.serving(tasks), func(s sighting) bool {
+		return slices.ContainsFunc(old, func(o sighting) bool { return o.Process == s.Process })
+	})
+}
+
+func pids(s []sighting) []int {
+	out := make([]int, len(s))
+	for i := range s {
+		out[i] = s[i].PID
+	}
+	return out
+}

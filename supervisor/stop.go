@@ -1,0 +1,131 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/hotreload/hotreload/signals"
+)
+
+// linger is how long processes may outlive their master before they are orphans, and how long a hard stop
+// signal may take before SIGKILL.
+const linger = time.Second
+
+// killTime bounds how long the kernel may take to end what was sent SIGKILL.
+const killTime = 10 * time.Second
+
+// end stops the tree gracefully until ctx is done or the stop timeout has passed, then by force, and returns when
+// all of it is gone.
+func (d *processes) end(ctx context.Context, g generation) error {
+	t := g.(*tree)
+	begin := time.Now()
+	var notWell error
+	if ctx.Err() == nil && t.master.Alive() {
+		notWell = d.ask(ctx, t)
+	}
+	left := d.waitGone(ctx, t, linger)
+	if len(left) > 0 {
+		if notWell == nil && ctx.Err() == nil {
+			notWell = fmt.Errorf("%d processes outlived their master %d and were killed", len(left), t.master.PID)
+		}
+		if err := d.kill(t); err != nil {
+			return err
+		}
+	}
+	t.out.drained(linger)
+	d.log.Debug("server ended", zap.Duration("took", time.Since(begin)))
+	d.dropPIDFile(t)
+	return errors.Join(notWell, d.endHolders(t))
+}
+
+// ask sends the stop signals and waits for the master.
+func (d *processes) ask(ctx context.Context, t *tree) error {
+	s := &d.opt.Server
+	steps := []struct {
+		sig  syscall.Signal
+		wait time.Duration
+	}{{s.Signals.Stop, s.StopTimeout}, {s.Signals.StopHard, linger}}
+	for _, step := range steps {
+		if step.sig == 0 {
+			continue
+		}
+		if err := t.master.Signal(step.sig); err != nil {
+			if errors.Is(err, signals.ErrGone) {
+				return nil
+			}
+			return fmt.Errorf("send %s to master %d: %w", signals.SignalName(step.sig), t.master.PID, err)
+		}
+		// A stopped process takes its signal when it goes on.
+		_ = t.master.Signal(syscall.SIGCONT)
+		wait, cancel := context.WithTimeout(ctx, step.wait)
+		err := t.master.Wait(wait)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil // whoever cancelled wants it ended at once, and knows
+		}
+	}
+	return fmt.Errorf("the server did not stop within %s and was killed", s.StopTimeout)
+}
+
+// waitGone gives the rest of the tree a moment to follow its master, and returns who is left.
+func (d *processes) waitGone(ctx context.Context, t *tree, wait time.Duration) []signals.Info {
+	deadline := time.After(wait)
+	for {
+		left, err := t.everybody()
+		if err != nil || len(left) == 0 || t.master.Alive() {
+			return left
+		}
+		select {
+		case <-ctx.Done():
+			return left
+		case <-deadline:
+			return left
+		case <-time.After(paceMin):
+		}
+	}
+}
+
+// kill ends the whole tree with SIGKILL.
+func (d *processes) kill(t *tree) error {
+	ctx, cancel := context.WithTimeout(context.Background(), killTime)
+	defer cancel()
+	return signals.KillTree(ctx, t.everybody)
+}
+
+// dropPIDFile removes the pid file of a master that could not do it itself, and no other's.
+func (d *processes) dropPIDFile(t *tree) {
+	file := d.opt.Server.PIDFile
+	if file == "" {
+		return
+	}
+	if pid, err := signals.ReadPIDFile(file); err != nil || pid != t.master.PID || t.master.Alive() {
+		return
+	}
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.note(fmt.Sprintf("remove pid file of the ended master: %v", err))
+	}
+}
+
+// endHolders ends what still holds a listening socket of t after the whole tree has ended: a process that left the tree
+// (its own session, its parent dead) without ever having been seen in it. It would go on answering with old code.
+func (d *processes) endHolders(t *tree) error {
+	left := func() ([]signals.Info, error) { return signals.Holders(t.listeners()) }
+	infos, err := left()
+	if err != nil || len(infos) == 0 {
+		return nil // where sockets cannot be looked at, the next start will say that the port is taken
+	}
+	d.note(fmt.Sprintf("ending %d processes that still held a port of the old server (%d)", len(infos), infos[0].PID))
+	ctx, cancel := context.WithTimeout(context.Background(), killTime)
+	defer cancel()
+	return signals.KillTree(ctx, left)
+}

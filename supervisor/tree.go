@@ -1,0 +1,212 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hotreload/hotreload/signals"
+)
+
+// Exit is how a process ended.
+type Exit struct {
+	Known  bool           // false for a process that was not our child
+	Status int            // exit status
+	Signal syscall.Signal // 0: it exited
+}
+
+// Code is the exit code a shell would give: the status, or 128 plus the signal.
+func (e Exit) Code() int {
+	if e.Signal != 0 {
+		return 128 + int(e.Signal)
+	}
+	return e.Status
+}
+
+func (e Exit) String() string {
+	switch {
+	case !e.Known:
+		return "gone"
+	case e.Signal != 0:
+		return "ended by " + signals.SignalName(e.Signal)
+	default:
+		return fmt.Sprintf("exit code %d", e.Status)
+	}
+}
+
+// giveUpCode is hotreload's exit code when it gives up on a server that ended: never success.
+func giveUpCode(e Exit) int {
+	if code := e.Code(); code != 0 {
+		return code
+	}
+	return 1
+}
+
+// tree is a generation on this machine: a master with its process tree.
+type tree struct {
+	number  int
+	master  signals.Process
+	group   int  // process group of the tree; 0: not of its own
+	ours    bool // started by us or by an earlier hotreload: may be stopped
+	found   bool // it ran before this hotreload did
+	started time.Time
+	out     *output
+	done    chan struct{} // closed when the master has ended
+	exit    Exit          // set before done is closed
+
+	mu      sync.Mutex // guards what status queries read while an operation works on the tree
+	members map[signals.Process]bool
+	last    view
+	listen  []signals.Listener
+
+	// stays are processes that reloads have shown never to be replaced. Only operations touch it.
+	stays map[signals.Process]bool
+}
+
+func newTree(number int, master signals.Process, group int, out *output) *tree {
+	started, err := master.StartedAt()
+	if err != nil {
+		started = time.Now()
+	}
+	return &tree{
+		number: number, master: master, group: group, started: started, out: out, done: make(chan struct{}),
+		members: map[signals.Process]bool{master: true}, stays: map[signals.Process]bool{},
+	}
+}
+
+func (t *tree) Number() int           { return t.number }
+func (t *tree) Done() <-chan struct{} { return t.done }
+func (t *tree) Exit() Exit            { return t.exit }
+func (t *tree) StartedAt() time.Time  { return t.started }
+func (t *tree) LastLines() []string   { return t.out.last() }
+
+// Unwatched reports since when the oldest code that the tree serves may have been loaded while nobody watched, for a
+// server that ran before this hotreload did.
+func (t *tree) Unwatched() (since time.Time, ok bool) {
+	if !t.found {
+		return time.Time{}, false
+	}
+	since = t.started
+	first := true
+	for _, s := range t.last.procs {
+		if started, err := s.StartedAt(); err == nil && s.role.serves() && (first || started.Before(since)) {
+			since, first = started, false
+		}
+	}
+	return since, true
+}
+
+// watch notes the end of a master that is not our child: somebody else started it, or a shell or a daemonizing parent
+// stands between. It is called once.
+func (t *tree) watch() {
+	master := t.master
+	go func() {
+		// Nothing but the end of the process ends this wait: the tree lives as long as its master.
+		for master.Wait(context.Background()) != nil && master.Alive() {
+		}
+		t.ended(Exit{})
+	}()
+}
+
+// ended notes how the master ended.
+func (t *tree) ended(e Exit) {
+	t.exit = e
+	close(t.done)
+}
+
+// remember keeps the identity of every process seen, so that none is forgotten when its parent dies.
+func (t *tree) remember(v view) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range v.procs {
+		t.members[s.Process] = true
+	}
+	for p := range t.members {
+		if !v.has(p) && !p.Alive() {
+			delete(t.members, p)
+		}
+	}
+	t.last = v
+}
+
+// processes are the members that are known.
+func (t *tree) processes() []signals.Process {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Keys(t.members))
+}
+
+func (t *tree) setListeners(l []signals.Listener) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.listen = l
+}
+
+func (t *tree) listeners() []signals.Listener {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.listen
+}
+
+// setMaster notes that another process of the tree than the first is the master.
+func (t *tree) setMaster(p signals.Process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.master = p
+	t.members[p] = true
+}
+
+// everybody returns the processes that belong to the tree and live, parents first: below the master, seen before, or in
+// its process group.
+func (t *tree) everybody() ([]signals.Info, error) {
+	table, err := signals.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen := map[signals.Process]bool{}
+	var all []signals.Info
+	add := func(infos []signals.Info) {
+		for _, i := range infos {
+			if !seen[i.Process] {
+				seen[i.Process] = true
+				all = append(all, i)
+				t.members[i.Process] = true
+			}
+		}
+	}
+	add(table.Tree(t.master))
+	for _, i := range table.Select(func(i signals.Info) bool { return t.belongs(i) }) {
+		add(table.Tree(i.Process))
+	}
+	return all, nil
+}
+
+func (t *tree) belongs(i signals.Info) bool {
+	return t.members[i.Process] || (t.group > 1 && i.PGID == t.group)
+}
+
+// Describe returns what status shows of the tree.
+func (t *tree) Describe() (*MasterStatus, []WorkerStatus) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := &MasterStatus{PID: t.master.PID, StartedAt: t.started, UptimeS: time.Since(t.started).Seconds()}
+	workers := []WorkerStatus{}
+	for i, s := range t.last.procs {
+		if i == 0 || s.role == Helper {
+			continue
+		}
+		started, _ := s.StartedAt()
+		role := s.role
+		if t.stays[s.Process] {
+			role = UserProcess
+		}
+		workers = append(workers, WorkerStatus{PID: s.PID, Role: role, StartedAt: started, RSSBytes: s.RSS})
+	}
+	return m, workers
+}
