@@ -25,6 +25,9 @@ final class TaskWorker
         Process::handle([SIGTERM], function (): void {
             $this->stopping = true;
         });
+        // As Swoole's task workers do, which tells them apart from other processes, seen from outside.
+        pcntl_signal(SIGPIPE, static function (): void {
+        });
         Process::spend($this->options->startDelay);
         require $this->options->app . '/handler.php';
         while (!$this->stopping) {

@@ -46,6 +46,9 @@ final class Worker
     {
         $stop = $this->lifeline === null ? [SIGTERM, SIGINT, SIGUSR1, SIGUSR2] : [SIGTERM];
         Process::handle($stop, $this->signalled(...));
+        // A client that is gone is an error of the next write, not a signal. Swoole's event workers block it too, which
+        // tells them apart from other processes, seen from outside.
+        pcntl_sigprocmask(SIG_BLOCK, [SIGPIPE]);
         Process::spend($this->options->startDelay);
         require $this->options->app . '/handler.php';
         while (!$this->stopping || $this->connections !== []) {
