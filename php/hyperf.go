@@ -1,0 +1,88 @@
+package php
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const (
+	// scanCache holds what Hyperf collected from the annotations (Hyperf\Di\Annotation\Scanner).
+	scanCache = "runtime/container/scan.cache"
+	// proxyDir holds the classes that Hyperf generated (Hyperf\Di\Aop\ProxyManager, Hyperf\Di\LazyLoader).
+	proxyDir = "runtime/container/proxy"
+	// hyperfConfig decides whether a scan is made at all (Hyperf\Di\Annotation\ScanConfig).
+	hyperfConfig = "config/config.php"
+)
+
+// ExpireProxies makes the next start of the Hyperf application in dir generate all its proxies and collect all its
+// annotations again; it returns the files that it marked as old. Call it before each start in development.
+//
+// It is needed because Hyperf compares times in whole seconds, and only of two files: a proxy that is as new as its source
+// is kept, so that a second save in the same second, or a file with an older time (cp -p, rsync -a), is
+// served stale for ever; an annotation is collected again only when its file is at least as new as scan.cache; and a proxy
+// depends on aspects, too, whose files nobody compares. Which proxy belongs to which file is known to Hyperf alone. All of them
+// is the one rule that is always right; it costs some 0.1 s per start.
+//
+// The files are not removed but given the time 1970-01-01: that is older than any source, and a scan.cache of that age
+// counts as none, even with SCAN_CACHEABLE=true. A server that still runs, during a handover or because the
+// new code does not boot, goes on loading classes from them.
+func ExpireProxies(dir string) (expired []string, err error) {
+	proxies, err := filepath.Glob(filepath.Join(globQuote(dir), proxyDir, "*.php"))
+	if err != nil {
+		return nil, fmt.Errorf("expire proxies in %s: %w", dir, err)
+	}
+	var errs []error
+	for _, file := range append(proxies, filepath.Join(dir, scanCache)) {
+		switch err := os.Chtimes(file, time.Time{}, time.Unix(0, 0)); {
+		case err == nil:
+			expired = append(expired, file)
+		case errors.Is(err, fs.ErrNotExist): // never started, or cleared meanwhile
+		default:
+			errs = append(errs, err)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return expired, fmt.Errorf("expire proxies: %w", err)
+	}
+	return expired, nil
+}
+
+// CacheableOff is the environment entry that makes Hyperf scan at each start, unless config/config.php says otherwise in
+// words of its own. The environment wins over .env.
+const CacheableOff = "SCAN_CACHEABLE=(false)"
+
+var (
+	cacheableLine   = regexp.MustCompile(`(?mi)^\s*SCAN_CACHEABLE\s*=\s*["']?\(?true\)?["']?\s*(?:#.*)?$`)
+	cacheableConfig = regexp.MustCompile(`(?i)['"]scan_cacheable['"]\s*=>\s*true\b`)
+)
+
+// ScanCacheable tells where the Hyperf application in dir, started with env, is told to keep its proxies as they are:
+// "environment", ".env" or "config/config.php"; "" when it is not. With it, only ExpireProxies makes a new scan.
+func ScanCacheable(dir string, env []string) string {
+	config, _ := os.ReadFile(filepath.Join(dir, hyperfConfig))
+	if cacheableConfig.Match(config) {
+		return hyperfConfig
+	}
+	if v, ok := lookup(env, "SCAN_CACHEABLE"); ok {
+		if strings.EqualFold(strings.Trim(v, "()"), "true") {
+			return "environment"
+		}
+		return ""
+	}
+	dotenv, _ := os.ReadFile(filepath.Join(dir, ".env"))
+	if cacheableLine.Match(dotenv) {
+		return ".env"
+	}
+	return ""
+}
+
+// globQuote keeps a directory's name from being a pattern.
+func globQuote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
