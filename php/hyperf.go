@@ -21,7 +21,7 @@ const (
 )
 
 // ExpireProxies makes the next start of the Hyperf application in dir generate all its proxies and collect all its
-// annotations again; it returns the files that it marked as old. Call it before each start in development.
+// annotations again; it returns the files that it made old. Call it before each start in development.
 //
 // It is needed because Hyperf compares times in whole seconds, and only of two files: a proxy that is as new as its source
 // is kept, so that a second save in the same second, or a file with an older time (cp -p, rsync -a), is
@@ -31,19 +31,26 @@ const (
 //
 // The files are not removed but given the time 1970-01-01: that is older than any source, and a scan.cache of that age
 // counts as none, even with SCAN_CACHEABLE=true. A server that still runs, during a handover or because the
-// new code does not boot, goes on loading classes from them.
+// new code does not boot, goes on loading classes from them. Lazy proxies have a hash of their code in their names and
+// are never stale.
 func ExpireProxies(dir string) (expired []string, err error) {
-	proxies, err := filepath.Glob(filepath.Join(globQuote(dir), proxyDir, "*.php"))
-	if err != nil {
-		return nil, fmt.Errorf("expire proxies in %s: %w", dir, err)
+	entries, err := os.ReadDir(filepath.Join(dir, proxyDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("expire proxies: %w", err)
+	}
+	files := []string{filepath.Join(dir, scanCache)}
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), ".proxy.php") {
+			files = append(files, filepath.Join(dir, proxyDir, entry.Name()))
+		}
 	}
 	var errs []error
-	for _, file := range append(proxies, filepath.Join(dir, scanCache)) {
-		switch err := os.Chtimes(file, time.Time{}, time.Unix(0, 0)); {
+	for _, file := range files {
+		err := os.Chtimes(file, time.Time{}, time.Unix(0, 0))
+		switch {
 		case err == nil:
 			expired = append(expired, file)
-		case errors.Is(err, fs.ErrNotExist): // never started, or cleared meanwhile
-		default:
+		case !errors.Is(err, fs.ErrNotExist): // else it was never there, or is cleared meanwhile
 			errs = append(errs, err)
 		}
 	}
@@ -80,9 +87,4 @@ func ScanCacheable(dir string, env []string) string {
 		return ".env"
 	}
 	return ""
-}
-
-// globQuote keeps a directory's name from being a pattern.
-func globQuote(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
