@@ -429,6 +429,9 @@ func (b *booting) missing(v view) string {
 			return fmt.Sprintf("the master has no handler for %s yet", signals.SignalName(sig))
 		}
 	}
+	if bossy(master.proc, b.s.Layout) && len(v.serving(false)) == 0 {
+		return "no worker has been started yet"
+	}
 	var starting []string
 	for _, s := range v.procs[1:] {
 		if s.role != UserProcess && !s.served && !(s.role == Helper && v.at.Sub(s.first) > silent) && s.role != Manager {
@@ -439,4 +442,16 @@ func (b *booting) missing(v view) string {
 		return fmt.Sprintf("workers have not finished their start (%s)", strings.Join(starting, ", "))
 	}
 	return ""
+}
+
+// bossy reports whether a master is one that has others do the work, so that it cannot be ready without a worker.
+func bossy(master proc, layout Layout) bool {
+	switch layout {
+	case LayoutSwoole:
+		return isManager(master) || master.masks.Blocked.Has(syscall.SIGCHLD)
+	case LayoutWorkerman:
+		return true
+	default:
+		return false
+	}
 }

@@ -255,14 +255,17 @@ func isDone(c <-chan struct{}) bool {
 	}
 }
 
-// workerPIDs are the processes of g that serve.
+// workerPIDs are the processes of g that serve: the master itself where it has no workers.
 func workerPIDs(g generation) []int {
-	_, workers := g.Describe()
+	master, workers := g.Describe()
 	var pids []int
 	for _, w := range workers {
 		if w.Role.serves() {
 			pids = append(pids, w.PID)
 		}
+	}
+	if len(pids) == 0 && master != nil {
+		pids = []int{master.PID}
 	}
 	return pids
 }

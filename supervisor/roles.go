@@ -146,10 +146,10 @@ func childRole(layout Layout, p proc) Role {
 		switch {
 		case p.masks.Blocked.Has(syscall.SIGPIPE):
 			return Worker
-		case isManager(p):
-			return Helper // just forked: still the manager's handlers
 		case p.masks.Caught.Has(syscall.SIGPIPE):
 			return TaskWorker
+		case isManager(p):
+			return Helper // just forked: still the manager's handlers
 		default:
 			return UserProcess
 		}
