@@ -103,7 +103,7 @@ type Watch struct {
 	Paths        []string
 	Include      []string
 	Exclude      []string
-	Quiet        time.Duration // >= 0
+	Quiet        time.Duration // > 0
 	MaxWait      time.Duration // > 0, >= Quiet
 	Poll         string        // auto, always, never
 	PollInterval time.Duration // > 0

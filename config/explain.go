@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Entry is one key of the effective configuration.
@@ -77,6 +78,10 @@ func (c *Config) writeRules(b *strings.Builder) {
 
 // oneLine keeps a comment from ending early: file names may contain anything.
 func oneLine(s string) string {
-	quoted := quote(s)
-	return quoted[1 : len(quoted)-1]
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
 }

@@ -73,14 +73,14 @@ func readFile(file string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(data)) > limit {
-		return data[:limit], fmt.Errorf("larger than %d KiB: %w", limit>>10, errTooLarge)
+		return data[:limit], fmt.Errorf("%w: more than %d KiB", errTooLarge, limit>>10)
 	}
 	return data, nil
 }
 
 var (
 	errNotRegular = errors.New("not a regular file")
-	errTooLarge   = errors.New("not a configuration")
+	errTooLarge   = errors.New("too large")
 )
 
 // reason is an error without the path that os adds, which the caller shows.

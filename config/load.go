@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -166,7 +167,7 @@ func (l *loader) walk(prefix string, at path, values map[string]any) {
 		key, here, raw := showKey(prefix, name), at.join(name), values[name]
 		switch o := findOption(key); {
 		case prefix == "" && slices.Contains(later, name):
-			l.fail(l.doc.keyAt(here, "["+name+"]"), faultf("is not supported by this version"))
+			l.fail(l.doc.keyAt(here, ""), faultf("[%s] is not supported by this version", name))
 		case o != nil:
 			l.fromDocument(o, here, raw)
 		case isTable(key):
@@ -286,6 +287,10 @@ func (l *loader) preset() {
 		c.Server.Kind, c.KindWhy = Recognise(c.Server.Dir, c.Server.Command)
 		c.origins["server.kind"] = "recognised"
 	}
+	if !within(c.Dir, c.Server.Dir) {
+		c.Watch.Paths = []string{c.Server.Dir}
+		c.origins["watch.paths"] = "server.dir"
+	}
 	c.Preset = presetFor(c.Server.Kind, c.Dir, c.Server.Dir, c.Server.Command, l.environValue)
 	from := "preset " + c.Server.Kind
 	set := func(key string, differs bool) {
@@ -303,6 +308,11 @@ func (l *loader) preset() {
 	}
 	set("watch.include", true)
 	set("watch.exclude", true)
+}
+
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 // environValue looks a variable up as the server will see it.

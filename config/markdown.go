@@ -9,9 +9,9 @@ import (
 // README.
 func MarkdownTable() string {
 	var b strings.Builder
-	b.WriteString("| key | default | example | meaning |\n|---|---|---|---|\n")
+	b.WriteString("| key | type | default | example | meaning |\n|---|---|---|---|---|\n")
 	for _, o := range Options() {
-		fmt.Fprintf(&b, "| `%s` | %s | `%s` | %s |\n", o.Key, o.defaultCell(), cell(o.Example), cell(o.Help))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | %s |\n", o.Key, cell(o.Type), o.defaultCell(), cell(o.Example), cell(o.Help))
 	}
 	return b.String()
 }

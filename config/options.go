@@ -61,7 +61,7 @@ var table = sync.OnceValue(func() []option {
 
 func serverOptions() []option {
 	return []option{
-		opt("server.kind", enumType(Kinds()...), func(c *Config) *string { return &c.Server.Kind }, Option{
+		opt("server.kind", kindType(), func(c *Config) *string { return &c.Server.Kind }, Option{
 			Default: `""`, Note: "recognised", Example: `"swoole"`,
 			Help: "What kind of server it is; decides signals, pid file, patterns and rules. Recognised from the command, composer.json and the entry script."}),
 		opt("server.command", commandType(), func(c *Config) *[]string { return &c.Server.Command }, Option{
@@ -117,7 +117,7 @@ func signalOptions() []option {
 func watchOptions() []option {
 	return []option{
 		opt("watch.paths", pathsType(), func(c *Config) *[]string { return &c.Watch.Paths }, Option{
-			Default: `["."]`, Example: `["app", "config", ".env"]`,
+			Default: `["."]`, Note: "`server.dir` if that lies elsewhere", Example: `["app", "config", ".env"]`,
 			Help: "Directories (with all below them) and files to watch."}),
 		opt("watch.include", patternsType(), func(c *Config) *[]string { return &c.Watch.Include }, Option{
 			Default: `["..."]`, Note: "preset", Example: `["...", "**/*.twig"]`,
@@ -125,7 +125,7 @@ func watchOptions() []option {
 		opt("watch.exclude", patternsType(), func(c *Config) *[]string { return &c.Watch.Exclude }, Option{
 			Default: `["..."]`, Note: "preset", Example: `["...", "storage/**"]`,
 			Help: "Files that do not, unless an include is more specific. `\"...\"` stands for the preset's patterns."}),
-		opt("watch.quiet", durationType(true), func(c *Config) *time.Duration { return &c.Watch.Quiet }, Option{
+		opt("watch.quiet", durationType(false), func(c *Config) *time.Duration { return &c.Watch.Quiet }, Option{
 			Default: `"20ms"`, Example: `"100ms"`,
 			Help: "Changes are taken together when nothing changed for this long."}),
 		opt("watch.max_wait", durationType(false), func(c *Config) *time.Duration { return &c.Watch.MaxWait }, Option{

@@ -53,7 +53,8 @@ var (
 	never = []string{
 		"**/vendor/**", "**/node_modules/**", "**/runtime/**",
 		"**/.git/**", "**/.svn/**", "**/.hg/**", "**/.idea/**", "**/.vscode/**",
-		"**/.#*", "**/._*", "**/.phpunit.cache/**", "**/.php-cs-fixer.cache",
+		"**/.phpunit.cache/**", "**/.php-cs-fixer.cache",
+		"**/*~", "**/.*.sw?", "**/4913", "**/.#*", "**/._*", "**/*___jb_???___",
 	}
 	// loadedOnce are files that the master reads before it forks, whatever the
 	// framework: workers inherit the class map and the environment.

@@ -76,22 +76,22 @@ var octaneCommands = []string{"octane:start", "octane:swoole", "octane:roadrunne
 // markers are what only a script that starts a server has in its code. Class
 // names are case-insensitive in PHP.
 var markers = []struct {
-	kind, what string
-	code       *regexp.Regexp
+	kind string
+	code *regexp.Regexp
 }{
-	{KindWebman, `support\App::run`, regexp.MustCompile(`(?i)\bsupport\\App\s*(::\s*run\b|;)`)},
-	{KindHyperf, `Hyperf\Contract\ApplicationInterface`, regexp.MustCompile(`(?i)\bHyperf\\Contract\\ApplicationInterface\b`)},
-	{KindWorkerman, `GatewayWorker`, regexp.MustCompile(`(?i)\bGatewayWorker\\(Gateway|BusinessWorker|Register)\b`)},
-	{KindWorkerman, `Workerman\Worker`, regexp.MustCompile(`(?i)\bWorkerman\\(Worker\b|\{[^}]*\bWorker\b)`)},
-	{KindSwoole, `Swoole\Server`, regexp.MustCompile(`(?i)\b(Open)?Swoole\\((Coroutine\\)?(Http\\|WebSocket\\|Redis\\|MQTT\\)?Server\b|\{[^}]*\bServer\b)`)},
-	{KindSwoole, `Swoole\Process\Pool`, regexp.MustCompile(`(?i)\b(Open)?Swoole\\Process\\(Pool|Manager)\b`)},
-	{KindSwoole, `swoole_server`, regexp.MustCompile(`(?i)\bnew\s+\\?swoole_(http_|websocket_)?server\b`)},
+	{KindWebman, regexp.MustCompile(`(?i)\bsupport\\App\s*(::\s*run\b|;)`)},
+	{KindHyperf, regexp.MustCompile(`(?i)\bHyperf\\Contract\\ApplicationInterface\b`)},
+	{KindWorkerman, regexp.MustCompile(`(?i)\bGatewayWorker\\(Gateway|BusinessWorker|Register)\b`)},
+	{KindWorkerman, regexp.MustCompile(`(?i)\bWorkerman\\(Worker\b|\{[^}]*\bWorker\b)`)},
+	{KindSwoole, regexp.MustCompile(`(?i)\b(Open)?Swoole\\((Coroutine\\)?(Http\\|WebSocket\\|Redis\\|MQTT\\)?Server\b|\{[^}]*\bServer\b)`)},
+	{KindSwoole, regexp.MustCompile(`(?i)\b(Open)?Swoole\\Process\\(Pool|Manager)\b`)},
+	{KindSwoole, regexp.MustCompile(`(?i)\bnew\s+\\?swoole_(http_|websocket_)?server\b`)},
 }
 
 func fromSource(code string) (kind, what string) {
 	for _, m := range markers {
-		if m.code.MatchString(code) {
-			return m.kind, m.what
+		if found := m.code.FindString(code); found != "" {
+			return m.kind, strings.Join(strings.Fields(found), " ")
 		}
 	}
 	return "", ""

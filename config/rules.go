@@ -68,22 +68,18 @@ func (c *Config) Action(path string) (action, rule string) {
 }
 
 // rebase makes patterns that are relative to the application's directory
-// relative to the configuration's. Patterns that float ("**/…") stay, unless
-// the application lies outside, where they would not reach it.
+// relative to the configuration's. Patterns that float ("**/…") reach
+// everywhere, also above ("../app/a.php").
 func rebase(patterns []string, prefix string) []string {
-	if prefix == "." || prefix == "" {
+	if prefix == "." {
 		return patterns
 	}
-	out := make([]string, 0, len(patterns))
-	for _, p := range patterns {
-		if strings.HasPrefix(p, "**/") {
-			out = append(out, p)
-			if strings.HasPrefix(prefix, "..") {
-				out = append(out, escapePattern(prefix)+"/"+p)
-			}
-			continue
+	out := make([]string, len(patterns))
+	for i, p := range patterns {
+		out[i] = p
+		if !strings.HasPrefix(p, "**/") {
+			out[i] = escapePattern(prefix) + "/" + p
 		}
-		out = append(out, escapePattern(prefix)+"/"+p)
 	}
 	return out
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,8 +33,8 @@ func readSignal(name string) (syscall.Signal, *fault) {
 	switch {
 	case sig == 0:
 		f := faultf("%q is not a signal", name)
-		if near := nearest(full, signalNames()); near != "" {
-			f.meaning(fmt.Sprintf("%q", near))
+		if near := nearest(full[len("SIG"):], signalNames()); near != "" {
+			f.meaning(quote("SIG" + near))
 		}
 		return 0, f
 	case sig == syscall.SIGKILL || sig == syscall.SIGSTOP:
@@ -44,11 +43,12 @@ func readSignal(name string) (syscall.Signal, *fault) {
 	return sig, nil
 }
 
+// signalNames are the names without SIG.
 func signalNames() []string {
 	var names []string
 	for n := syscall.Signal(1); n < 65; n++ {
 		if name := unix.SignalName(n); name != "" {
-			names = append(names, name)
+			names = append(names, strings.TrimPrefix(name, "SIG"))
 		}
 	}
 	slices.Sort(names)

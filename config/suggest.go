@@ -20,6 +20,9 @@ func nearest(name string, candidates []string) string {
 	}
 	for _, c := range candidates {
 		d := smetrics.WagnerFischer(name, strings.ToLower(c), 1, 1, 1)
+		if d == 2 && sameLetters(name, strings.ToLower(c)) {
+			d = 1 // two neighbours swapped: one slip of the fingers
+		}
 		if d < distance && d < len(c) {
 			best, distance = c, d
 		}
@@ -27,16 +30,27 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
+func sameLetters(a, b string) bool {
+	x, y := []byte(a), []byte(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
+}
+
 // nearestKey returns the key (or the section, in brackets) that an unknown key
 // most likely means. A name that is right but stands in the wrong section is
 // nearer than a similar name.
 func nearestKey(key string) string {
+	if strings.Contains(key, `"`) {
+		return "" // a quoted name is no slip
+	}
 	section, name := "", key
 	if i := strings.LastIndexByte(key, '.'); i >= 0 {
 		section, name = key[:i], key[i+1:]
 	}
 	var siblings, names, everywhere []string
-	for _, k := range keyNames() {
+	known := slices.Concat(keyNames(), innerTables())
+	for _, k := range known {
 		if rest, ok := strings.CutPrefix(k, section+"."); ok && section != "" {
 			rest, _, _ = strings.Cut(rest, ".")
 			siblings = append(siblings, rest)
@@ -60,9 +74,20 @@ func nearestKey(key string) string {
 	}
 	near := nearest(name, names)
 	if i := slices.Index(names, near); near != "" && i == lastIndex(names, near) {
-		return keyNames()[i]
+		return known[i]
 	}
-	return nearest(key, keyNames())
+	return nearest(key, known)
+}
+
+// innerTables are the tables within sections: "server.signals".
+func innerTables() []string {
+	var out []string
+	for _, k := range keyNames() {
+		if i := strings.LastIndexByte(k, '.'); strings.Count(k, ".") > 1 && !slices.Contains(out, k[:i]) {
+			out = append(out, k[:i])
+		}
+	}
+	return out
 }
 
 func lastIndex(list []string, s string) int {

@@ -11,6 +11,19 @@ import (
 	"github.com/bmatcuk/doublestar/v4"
 )
 
+// kindType is one of Kinds; empty leaves it to Recognise.
+func kindType() valueType[string] {
+	t := enumType(Kinds()...)
+	read := t.read
+	t.read = func(raw any, base string) (string, []*fault) {
+		if raw == "" {
+			return "", nil
+		}
+		return read(raw, base)
+	}
+	return t
+}
+
 func commandType() valueType[[]string] {
 	t := listType("array of strings", func(s, _ string) (string, *fault) { return s, nil })
 	read := t.read
