@@ -173,6 +173,7 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	}()
 	if err != nil { // it ended before it could be looked at
 		exit := <-exited
+		out.drained(linger)
 		return nil, d.bootFailed(out, "the server ended at once: "+exit.String(), exit, false)
 	}
 	t := newTree(number, root, root.PID, out)
@@ -293,6 +294,7 @@ func (b *booting) commandEnded(exit Exit) error {
 		return nil
 	}
 	b.t.ended(exit)
+	b.t.out.drained(linger) // its last words are the cause
 	what := "the server ended before it was ready: " + exit.String()
 	if cause := fatalLine(b.t.out.last()); cause != "" {
 		what += ": " + cause

@@ -175,14 +175,15 @@ func (o *observer) loops(v view, lines []string) *crashLoop {
 	return &crashLoop{deaths: o.young, cause: cause}
 }
 
-// fatal is how PHP and the frameworks begin the report of an error that ends a worker.
-var fatal = regexp.MustCompile(`(?i)\b(PHP )?(Fatal error|Parse error|Compile error|Uncaught)\b`)
+// fatal is how PHP and the frameworks report an error that ends a worker. What stands before it (a time, a pid, a log level)
+// says nothing about the cause.
+var fatal = regexp.MustCompile(`(?i)\b(?:PHP )?((?:Fatal error|Parse error|Compile error|Uncaught [\w\\]+)\b.*)`)
 
-// fatalLine is the newest line that tells of a fatal error, "" when there is none.
+// fatalLine is the cause in the newest line that tells of a fatal error, "" when there is none.
 func fatalLine(lines []string) string {
 	for _, line := range slices.Backward(lines) {
-		if fatal.MatchString(line) {
-			return strings.TrimSpace(line)
+		if m := fatal.FindStringSubmatch(line); m != nil {
+			return strings.Join(strings.Fields(m[1]), " ")
 		}
 	}
 	return ""

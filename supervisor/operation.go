@@ -124,7 +124,11 @@ func (w *worker) endCrashLoop(ctx context.Context, gen generation, action Action
 	if err := w.driver.end(ctx, gen); err != nil {
 		text += "; " + err.Error()
 	}
-	r := w.outcome(opResult{exit: Exit{Known: true, Status: 1}}, action, Failed, ev, text+"; the server was ended and is started again by the next change")
+	next := "the next change starts it again"
+	if w.opt.Mode == Run {
+		next = "it is started again"
+	}
+	r := w.outcome(opResult{exit: Exit{Known: true, Status: 1}}, action, Failed, ev, text+"; the server was ended, "+next)
 	r.outcome.Output = lines
 	return r
 }
