@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,7 +15,18 @@ type document struct {
 	name  string // as shown to people
 	text  string
 	root  map[string]any
+	lines []int // offsets of their first bytes
 	marks map[path]mark
+}
+
+func lineStarts(text string) []int {
+	starts := []int{0}
+	for i := range len(text) {
+		if text[i] == '\n' {
+			starts = append(starts, i+1)
+		}
+	}
+	return starts
 }
 
 // parse reads the syntax only. The error is an [*Error].
@@ -26,10 +36,16 @@ func parse(name string, data []byte) (*document, error) {
 		return nil, &Error{File: name, Line: 1, Col: 1, Msg: "the file is UTF-16; save it as UTF-8"}
 	}
 	doc := &document{name: name, text: strings.TrimPrefix(text, "\ufeff"), root: map[string]any{}}
+	doc.lines = lineStarts(doc.text)
+	marks, deep := scan(doc.text)
+	if deep >= 0 {
+		line, col := doc.lineCol(deep)
+		return nil, &Error{File: name, Line: line, Col: col, Msg: "nested too deeply"}
+	}
+	doc.marks = marks
 	if _, err := toml.Decode(doc.text, &doc.root); err != nil {
 		return nil, doc.syntaxError(err)
 	}
-	doc.marks = scan(doc.text)
 	return doc, nil
 }
 
@@ -50,10 +66,11 @@ func (d *document) syntaxError(err error) *Error {
 // count characters, as editors do.
 func (d *document) lineCol(off int) (line, col int) {
 	off = min(max(off, 0), len(d.text))
-	before := d.text[:off]
-	line = 1 + strings.Count(before, "\n")
-	start := strings.LastIndexByte(before, '\n') + 1
-	return line, 1 + utf8.RuneCountInString(before[start:])
+	line, found := slices.BinarySearch(d.lines, off)
+	if found {
+		line++
+	}
+	return line, 1 + utf8.RuneCountInString(d.text[d.lines[line-1]:off])
 }
 
 // place is where a value was given, in a form that fits into an Error.
@@ -113,12 +130,9 @@ func wantType(want string, got any) *fault {
 	return faultf("want %s, have %s", want, typeName(got))
 }
 
-// showKey quotes parts of a key that are not bare, so that messages are one line.
+// showKey quotes parts of a key that are not bare.
 func showKey(prefix, name string) string {
 	shown := toml.Key{name}.String()
-	if strings.ContainsAny(shown, "\n\r\x1b") {
-		shown = fmt.Sprintf("%q", name)
-	}
 	if prefix == "" {
 		return shown
 	}

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Error is one problem of the configuration.
@@ -23,7 +25,8 @@ type Error struct {
 	Suggestion string
 }
 
-// Error renders "hotreload.toml:12:3: server.pid_fle: unknown key; did you mean server.pid_file?".
+// Error renders one line, whatever the file or its name contains:
+// "hotreload.toml:12:3: server.pid_fle: unknown key; did you mean server.pid_file?".
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
@@ -39,6 +42,24 @@ func (e *Error) Error() string {
 	b.WriteString(e.Msg)
 	if e.Suggestion != "" {
 		b.WriteString("; did you mean " + e.Suggestion + "?")
+	}
+	return escapeControls(b.String())
+}
+
+// escapeControls keeps text from a file from breaking a line or steering a
+// terminal.
+func escapeControls(s string) string {
+	if !strings.ContainsFunc(s, unicode.IsControl) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
 	}
 	return b.String()
 }

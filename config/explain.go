@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"strings"
-	"unicode"
 )
 
 // Entry is one key of the effective configuration.
@@ -78,10 +77,5 @@ func (c *Config) writeRules(b *strings.Builder) {
 
 // oneLine keeps a comment from ending early: file names may contain anything.
 func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return unicode.ReplacementChar
-		}
-		return r
-	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
+	return escapeControls(strings.ToValidUTF8(s, "\ufffd"))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // maxSize bounds what is read as a configuration. A real one is some kilobytes.
-const maxSize = 256 << 10
+const maxSize = 64 << 10
 
 // find returns the configuration file to read, absolute, or "" for none.
 func find(explicit, workDir string) (string, error) {

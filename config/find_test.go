@@ -26,7 +26,7 @@ func TestFind(t *testing.T) {
 		{"explicit directory", put("d/x", ""), "../../d", "", "../../d: not a regular file"},
 		{"empty", put("a/b/"+FileName, ""), "", "a/b/" + FileName, ""},
 		{"blank", put("a/b/"+FileName, "\ufeff\r\n \r\n# x"), "", "a/b/" + FileName, ""},
-		{"too large", put("a/b/"+FileName, strings.Repeat("# x\n", 3<<20)), "", "", "hotreload.toml: too large: more than 256 KiB"},
+		{"too large", put("a/b/"+FileName, strings.Repeat("# x\n", 3<<20)), "", "", "hotreload.toml: too large: more than 64 KiB"},
 		{"link to nowhere", link("a/b/"+FileName, "/nowhere/x.toml"), "", "", "hotreload.toml: is a link to /nowhere/x.toml, which is not there"},
 		{"link", both(put("real.toml", text), link("a/b/"+FileName, "../../real.toml")), "", "a/b/" + FileName, ""},
 		{"FIFO", func(t *testing.T, dir string) {

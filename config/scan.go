@@ -30,26 +30,37 @@ func keyPath(key string) path {
 	return p
 }
 
+// maxDepth bounds nesting, in values and in keys. The format needs four; the
+// time that deep nesting takes (here and in the library) grows with its square.
+const maxDepth = 32
+
 // scanner finds out where the keys of a document stand. The toml library keeps
 // positions to itself, except in its own errors, and of repeated tables it
-// knows only the last. The document has been parsed by the library before, so
-// nothing is judged here; what cannot be understood ends the scan.
+// knows only the last. The library judges the syntax, so nothing is judged
+// here; what cannot be understood ends the scan.
 type scanner struct {
 	text   string
 	off    int
 	marks  map[path]mark
 	tables map[path]int // arrays of tables: number of elements so far
+	depth  int          // of the value that is read
+	deep   int          // offset of what is nested too deeply, or -1
 }
 
 // scan returns the position of every key, section and array element of a valid
-// document.
-func scan(text string) map[path]mark {
-	s := &scanner{text: text, marks: map[path]mark{}, tables: map[path]int{}}
+// document, and where it is nested too deeply to be read, or -1.
+func scan(text string) (marks map[path]mark, deep int) {
+	s := &scanner{text: text, marks: map[path]mark{}, tables: map[path]int{}, deep: -1}
+	s.document()
+	return s.marks, s.deep
+}
+
+func (s *scanner) document() {
 	var section path
 	for {
 		s.space(true)
 		if s.end() {
-			return s.marks
+			return
 		}
 		start := s.off
 		if s.peek() == '[' {
@@ -58,7 +69,7 @@ func scan(text string) map[path]mark {
 			s.pair(section)
 		}
 		if s.off == start {
-			return s.marks
+			return
 		}
 	}
 }
@@ -168,6 +179,10 @@ func (s *scanner) key() []keyPart {
 			name = s.text[off:s.off]
 		}
 		parts = append(parts, keyPart{name, off})
+		if len(parts) > maxDepth {
+			s.giveUp()
+			return parts
+		}
 		s.space(false)
 		if s.off == off || !s.accept(".") {
 			return parts
@@ -192,7 +207,15 @@ func (s *scanner) bare(stop string) {
 	}
 }
 
+func (s *scanner) giveUp() {
+	s.deep, s.off = s.off, len(s.text)
+}
+
 func (s *scanner) value(p path) {
+	if s.depth++; s.depth > maxDepth {
+		s.giveUp()
+	}
+	defer func() { s.depth-- }()
 	switch s.peek() {
 	case '"', '\'':
 		s.quoted()

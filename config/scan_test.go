@@ -18,7 +18,10 @@ func checkScan(t *testing.T, text string) {
 	if err != nil {
 		return
 	}
-	marks := scan(text)
+	marks, deep := scan(text)
+	if deep >= 0 {
+		return
+	}
 	for _, key := range md.Keys() {
 		if inArray(v, key) {
 			continue
@@ -108,4 +111,21 @@ func FuzzLoad(f *testing.F) {
 		}
 		roundTrip(t, c)
 	})
+}
+
+// TestDeep: what would take the library minutes is refused at once.
+func TestDeep(t *testing.T) {
+	const n = 10000
+	for _, tc := range []struct{ name, text, want string }{
+		{"arrays", "a = " + strings.Repeat("[", n) + strings.Repeat("]", n), "hotreload.toml:1:37: nested too deeply"},
+		{"tables", "a = " + strings.Repeat("{a=", n) + "1" + strings.Repeat("}", n), "hotreload.toml:1:101: nested too deeply"},
+		{"key", "a" + strings.Repeat(".a", n) + " = 1", "hotreload.toml:1:66: nested too deeply"},
+		{"section", "[a" + strings.Repeat(".a", n) + "]", "hotreload.toml:1:67: nested too deeply"},
+		{"not too deep", "a = " + strings.Repeat("[", maxDepth-1) + strings.Repeat("]", maxDepth-1), "hotreload.toml:1:1: a: unknown key"},
+	} {
+		_, err := Load(Source{WorkDir: project(t, map[string]string{FileName: tc.text})})
+		if got := errorText(err); got != tc.want {
+			t.Errorf("%s: got %s", tc.name, got)
+		}
+	}
 }
