@@ -124,6 +124,11 @@ func (p Process) Disposition(syscall.Signal) (Disposition, error) {
 	return Default, notHere("signal dispositions")
 }
 
+// Dispositions is not possible on macOS.
+func (p Process) Dispositions() (Dispositions, error) {
+	return Dispositions{}, notHere("signal dispositions")
+}
+
 // Listeners is not possible on macOS.
 func Listeners([]Process) ([]Listener, error) { return nil, notHere("sockets of processes") }
 

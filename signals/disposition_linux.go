@@ -6,24 +6,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 )
 
-// signalSet has bit n-1 set for signal n, as the kernel prints it.
-type signalSet uint64
-
-func (s signalSet) has(sig syscall.Signal) bool {
-	return sig >= 1 && sig <= 64 && s&(1<<(sig-1)) != 0
-}
-
 // threadStatus is what we need of /proc/PID/task/TID/status.
 type threadStatus struct {
 	tgid    int
-	blocked signalSet // SigBlk, of this thread
-	ignored signalSet // SigIgn, of the process
-	caught  signalSet // SigCgt, of the process
+	blocked Set // SigBlk, of this thread
+	ignored Set // SigIgn, of the process
+	caught  Set // SigCgt, of the process
 }
 
 func readStatus(pid, tid int) (threadStatus, error) {
@@ -40,9 +34,9 @@ func readStatus(pid, tid int) (threadStatus, error) {
 func parseStatus(data []byte) (threadStatus, error) {
 	var status threadStatus
 	found := 0
-	set := func(to *signalSet, value string) error {
+	set := func(to *Set, value string) error {
 		n, err := strconv.ParseUint(value, 16, 64)
-		*to = signalSet(n)
+		*to = Set(n)
 		return err
 	}
 	for line := range bytes.Lines(data) {
@@ -72,44 +66,43 @@ func parseStatus(data []byte) (threadStatus, error) {
 	return status, nil
 }
 
-// Disposition tells what sig would do to p if it were sent now.
-//
-// It is the answer to "are the handlers installed?", in both styles: sigaction
-// (SigCgt), and signalfd with the signal blocked. A thread that does not block
-// what the signalfd is for would be killed by it, so all threads count. It needs the
-// right to look at the process' descriptors when a signal is blocked: same user, or root.
+// Disposition tells what sig would do to p if it were sent now. See
+// [Dispositions] for what that means for PHP.
 func (p Process) Disposition(sig syscall.Signal) (Disposition, error) {
-	d, err := p.disposition(sig)
+	d, err := p.Dispositions()
+	return d.Of(sig), err
+}
+
+// Dispositions reads what p has arranged for its signals. When it blocks some,
+// its descriptors are looked at, which needs the right to: same user, or root.
+//
+// A thread that does not block what the signalfd is for would be killed by it, so
+// a signal counts as blocked only if all threads block it.
+func (p Process) Dispositions() (Dispositions, error) {
+	d, err := p.dispositions()
 	return d, p.still(err, "signal dispositions")
 }
 
-func (p Process) disposition(sig syscall.Signal) (Disposition, error) {
+func (p Process) dispositions() (Dispositions, error) {
 	status, err := readStatus(p.PID, p.PID)
-	switch {
-	case err != nil:
-		return Default, err
-	case status.caught.has(sig):
-		return Handled, nil
-	case status.ignored.has(sig):
-		return Ignored, nil
-	case !status.blocked.has(sig):
-		return Default, nil
+	if err != nil {
+		return Dispositions{}, err
 	}
-	blocked, err := p.allThreadsBlock(sig)
-	if err != nil || !blocked {
-		return Default, err
+	d := Dispositions{Caught: status.caught, Ignored: status.ignored, Blocked: status.blocked}
+	if d.Blocked == 0 {
+		return d, nil
 	}
-	received, err := p.hasSignalfd(sig)
-	if err != nil || !received {
-		return Blocked, err
+	if d.Blocked, err = p.blockedByAll(d.Blocked); err != nil {
+		return Dispositions{}, err
 	}
-	return Handled, nil
+	d.Received, err = p.received(d.Blocked)
+	return d, err
 }
 
-func (p Process) allThreadsBlock(sig syscall.Signal) (bool, error) {
+func (p Process) blockedByAll(blocked Set) (Set, error) {
 	tids, err := p.threads()
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	for _, tid := range tids {
 		status, err := readStatus(p.PID, tid)
@@ -117,49 +110,51 @@ func (p Process) allThreadsBlock(sig syscall.Signal) (bool, error) {
 			continue // this thread has ended
 		}
 		if err != nil {
-			return false, err
+			return 0, err
 		}
-		if !status.blocked.has(sig) {
-			return false, nil
-		}
+		blocked &= status.blocked
 	}
-	return true, nil
+	return blocked, nil
 }
 
 // threads returns the ids of the threads.
 func (p Process) threads() ([]int, error) { return readNumbers(p.path("task")) }
 
-// hasSignalfd reports whether one of the descriptors is a signalfd for sig. Its
-// fdinfo holds the set: "sigmask:\t0000000000000200".
-func (p Process) hasSignalfd(sig syscall.Signal) (bool, error) {
+// received returns what the signalfds of p are for. Their fdinfo holds it:
+// "sigmask:\t0000000000000200". A worker may hold ten thousand connections, so
+// the search, from the lowest descriptor, ends when all of wanted is found.
+func (p Process) received(wanted Set) (Set, error) {
 	fds, err := readNumbers(p.path("fd"))
 	if err != nil {
-		return false, err
+		return 0, err
 	}
+	slices.Sort(fds)
+	var received Set
 	for _, fd := range fds {
+		if wanted&^received == 0 {
+			break
+		}
 		target, err := os.Readlink(p.path("fd/" + strconv.Itoa(fd)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, err
+			return 0, err
 		}
 		if target != "anon_inode:[signalfd]" {
 			continue
 		}
 		info, err := os.ReadFile(p.path("fdinfo/" + strconv.Itoa(fd)))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return false, err
+			return 0, err
 		}
-		if parseSigmask(info).has(sig) {
-			return true, nil
-		}
+		received |= parseSigmask(info)
 	}
-	return false, nil
+	return received, nil
 }
 
-func parseSigmask(fdinfo []byte) signalSet {
+func parseSigmask(fdinfo []byte) Set {
 	for line := range bytes.Lines(fdinfo) {
 		if value, found := bytes.CutPrefix(line, []byte("sigmask:")); found {
 			n, _ := strconv.ParseUint(string(bytes.TrimSpace(value)), 16, 64)
-			return signalSet(n)
+			return Set(n)
 		}
 	}
 	return 0

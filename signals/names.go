@@ -31,22 +31,20 @@ func ParseSignal(name string) (syscall.Signal, error) {
 	return 0, fmt.Errorf("%q is not a signal", name)
 }
 
-// realtimeSignal reads SIGRTMIN and SIGRTMIN+N; 0 when it is neither. The C
-// library keeps the first two for itself, so what programs call SIGRTMIN is 34.
+// realtimeSignal reads SIGRTMIN and SIGRTMIN+N; 0 when it is neither.
 func realtimeSignal(name string) syscall.Signal {
-	const sigrtmin = 34
 	offset, found := strings.CutPrefix(name, "SIGRTMIN")
-	if !found || lastSignal < sigrtmin {
+	if !found || lastSignal < int(SIGRTMIN) {
 		return 0
 	}
 	if offset == "" {
-		return sigrtmin
+		return SIGRTMIN
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(offset, "+"))
-	if err != nil || offset[0] != '+' || n < 0 || sigrtmin+n > lastSignal {
+	if err != nil || offset[0] != '+' || n < 0 || int(SIGRTMIN)+n > lastSignal {
 		return 0
 	}
-	return syscall.Signal(sigrtmin + n)
+	return SIGRTMIN + syscall.Signal(n)
 }
 
 // SignalName is the inverse of [ParseSignal]: "SIGUSR1".
@@ -54,5 +52,11 @@ func SignalName(sig syscall.Signal) string {
 	if name := unix.SignalName(sig); name != "" {
 		return name
 	}
-	return "signal " + strconv.Itoa(int(sig))
+	switch {
+	case sig == SIGRTMIN:
+		return "SIGRTMIN"
+	case sig > SIGRTMIN && int(sig) <= lastSignal:
+		return "SIGRTMIN+" + strconv.Itoa(int(sig-SIGRTMIN))
+	}
+	return strconv.Itoa(int(sig))
 }
