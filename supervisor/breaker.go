@@ -34,26 +34,34 @@ const leftAlone = 300 * time.Millisecond
 // requests.
 const aftermath = 50 * time.Millisecond
 
-// forgetAfter bounds the memory for files that changed during an operation once.
+// maxSuspects bounds the memory for files that changed during one operation.
 const maxSuspects = 1000
 
 func newLoopBreaker() *loopBreaker { return &loopBreaker{files: map[string]*suspect{}} }
 
-// begin notes that an operation starts.
+// begin notes that an operation starts. Files that did not change during the one before are cleared of suspicion.
 func (b *loopBreaker) begin(now time.Time) {
 	b.running, b.started = true, now
-	for _, s := range b.files {
+	for path, s := range b.files {
+		if !s.struck && !s.ignored {
+			delete(b.files, path)
+			continue
+		}
 		s.struck = false
 		s.alone = now.Sub(s.last) >= b.patience()
 	}
 }
 
-// end notes that it ended. Files that did not change during it are cleared of suspicion.
-func (b *loopBreaker) end(now time.Time) {
+// end notes that it ended. An operation that did not touch the server cannot be what changed a file.
+func (b *loopBreaker) end(now time.Time, acted bool) {
 	b.running, b.duration = false, now.Sub(b.started)
-	for path, s := range b.files {
-		if !s.struck && !s.ignored && now.Sub(s.last) > aftermath {
-			delete(b.files, path)
+	if acted {
+		return
+	}
+	b.started = time.Time{}
+	for _, s := range b.files {
+		if s.struck && !s.ignored {
+			s.strikes, s.struck = s.strikes-1, false
 		}
 	}
 }

@@ -362,7 +362,7 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 	l.op.cancel()
 	l.op = nil
 	now := time.Now()
-	l.breaker.end(now)
+	l.breaker.end(now, op.boot || r.outcome.Result != Refused)
 	if r.gen != nil && r.gen != l.gen {
 		l.lastGen = r.gen.Number()
 	}
@@ -539,9 +539,9 @@ func (l *loop) finish(ctx context.Context, force <-chan struct{}) error {
 			if forced.Err() != nil && err == nil {
 				err = ErrForced
 			}
+			l.refuseCallers(ErrStopping)
 			l.gen, l.op = nil, nil
 			l.notify(Event{Kind: EventStopped, Detail: errText(err)})
-			l.refuseCallers(ErrStopping)
 			for _, reply := range l.stopping {
 				reply <- err
 			}

@@ -166,10 +166,11 @@ func (w *worker) missed(g generation) (Plan, bool) {
 	var plan Plan
 	for _, path := range w.opt.ChangedSince(since) {
 		rel := w.relative(path)
-		action, what := Reload, "something came or went"
-		if !strings.HasSuffix(path, string(filepath.Separator)) {
+		action, what := Reload, "changed"
+		if strings.HasSuffix(path, string(filepath.Separator)) {
+			rel, what = rel+"/", "something came or went"
+		} else {
 			action, _ = w.opt.Rule(rel)
-			what = "changed"
 		}
 		if action == None {
 			continue

@@ -1,0 +1,93 @@
+package supervisor
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/hotreload/hotreload/watcher"
+)
+
+func TestMergeTakesTheLargerActionAndBothReasons(t *testing.T) {
+	a := Plan{Action: Reload, Reasons: []string{"a changed"}, Files: []string{"a"}, Paths: []string{"/a"}}
+	b := Plan{Action: Restart, Reasons: []string{"b changed", "a changed"}, Files: []string{"b", "a"}, Paths: []string{"/b", "/a"}}
+	want := Plan{Action: Restart, Reasons: []string{"a changed", "b changed"}, Files: []string{"a", "b"}, Paths: []string{"/a", "/b"}}
+	if got := a.Merge(b); !reflect.DeepEqual(got, want) {
+		t.Errorf("a.Merge(b) = %+v, want %+v", got, want)
+	}
+	if got := (Plan{}).Merge(a); !reflect.DeepEqual(got, a) {
+		t.Errorf("nothing merged with a = %+v, want a", got)
+	}
+	if got := a.Merge(Plan{}); !reflect.DeepEqual(got, a) {
+		t.Errorf("a merged with nothing = %+v, want a", got)
+	}
+}
+
+func TestDecide(t *testing.T) {
+	rule := func(rel string) (Action, string) {
+		switch rel {
+		case "ignored.php":
+			return None, "a rule"
+		case "task.php":
+			return ReloadTasks, ""
+		case "config/app.php":
+			return Restart, "rule config/**"
+		default:
+			return Reload, ""
+		}
+	}
+	change := func(rel string, op watcher.Op) watcher.Change {
+		return watcher.Change{Path: "/p/" + rel, Rel: rel, Op: op}
+	}
+	tests := []struct {
+		name    string
+		changes []watcher.Change
+		skip    func(string) bool
+		want    Plan
+	}{
+		{"nothing", nil, nil, Plan{}},
+		{"ignored", []watcher.Change{change("ignored.php", watcher.Modified)}, nil, Plan{}},
+		{"one", []watcher.Change{change("a.php", watcher.Created)}, nil,
+			Plan{Reload, []string{"a.php created"}, []string{"a.php"}, []string{"/p/a.php"}}},
+		{"the largest wins", []watcher.Change{change("task.php", watcher.Modified), change("config/app.php", watcher.Deleted)}, nil,
+			Plan{Restart, []string{"task.php changed", "config/app.php deleted (rule config/**)"},
+				[]string{"task.php", "config/app.php"}, []string{"/p/task.php", "/p/config/app.php"}}},
+		{"ignored beside another", []watcher.Change{change("ignored.php", watcher.Modified), change("task.php", watcher.Modified)}, nil,
+			Plan{ReloadTasks, []string{"task.php changed"}, []string{"task.php"}, []string{"/p/task.php"}}},
+		{"skipped", []watcher.Change{change("a.php", watcher.Modified)}, func(p string) bool { return p == "/p/a.php" }, Plan{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Decide(tt.changes, rule, tt.skip); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("Decide = %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestActionNames(t *testing.T) {
+	for a := None; a <= Restart; a++ {
+		if got, err := ParseAction(a.String()); err != nil || got != a {
+			t.Errorf("ParseAction(%q) = %v, %v", a, got, err)
+		}
+	}
+	if got, err := ParseAction("ignore"); err != nil || got != None {
+		t.Errorf("ParseAction(ignore) = %v, %v; want None", got, err)
+	}
+	if got, err := ParseAction("relaod"); err == nil {
+		t.Errorf("ParseAction(relaod) = %v, want an error", got)
+	}
+}
+
+func TestWhySpellsOutTheFirstReasons(t *testing.T) {
+	tests := map[string][]string{
+		"":                   nil,
+		"a":                  {"a"},
+		"a, b, c":            {"a", "b", "c"},
+		"a, b, c and 2 more": {"a", "b", "c", "d", "e"},
+	}
+	for want, reasons := range tests {
+		if got := (Plan{Reasons: reasons}).Why(); got != want {
+			t.Errorf("Why(%q) = %q, want %q", reasons, got, want)
+		}
+	}
+}

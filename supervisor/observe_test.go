@@ -1,0 +1,219 @@
+package supervisor
+
+import (
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hotreload/hotreload/signals"
+)
+
+// fakeTree is a process tree that a test arranges.
+type fakeTree struct {
+	procs map[int]fakeNode
+	now   time.Time
+}
+
+type fakeNode struct {
+	ppid  int
+	wchan string
+	masks signals.Masks
+}
+
+var (
+	managerMasks = signals.Masks{Caught: signals.SetOf(swooleManager...)}
+	workerMasks  = signals.Masks{Caught: signals.SetOf(zendCaught...), Blocked: signals.SetOf(swooleWorker...)}
+)
+
+func newFakeTree() *fakeTree {
+	return &fakeTree{procs: map[int]fakeNode{1: {masks: managerMasks}}, now: time.Unix(1e9, 0)}
+}
+
+func (f *fakeTree) worker(pid int, wchan string) { f.procs[pid] = fakeNode{1, wchan, workerMasks} }
+func (f *fakeTree) end(pid int)                  { delete(f.procs, pid) }
+
+func (f *fakeTree) kernel() kernel {
+	return kernel{
+		tree: func(root signals.Process) ([]signals.Info, error) {
+			var infos []signals.Info
+			for pid, n := range f.procs {
+				infos = append(infos, signals.Info{Process: signals.Process{PID: pid}, PPID: n.ppid})
+			}
+			slices.SortFunc(infos, func(a, b signals.Info) int { return a.PID - b.PID })
+			return infos, nil
+		},
+		masks: func(p signals.Process) (signals.Masks, error) { return f.procs[p.PID].masks, nil },
+		wchan: func(p signals.Process) (string, error) { return f.procs[p.PID].wchan, nil },
+		title: func(signals.Process) ([]string, error) { return nil, nil },
+		now:   func() time.Time { return f.now },
+	}
+}
+
+func (f *fakeTree) observer() *observer {
+	return newObserver(f.kernel(), LayoutSwoole, signals.Process{PID: 1})
+}
+
+func mustLook(t *testing.T, o *observer) view {
+	t.Helper()
+	v, err := o.look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestAWorkerServesWhenItWaitsForWork(t *testing.T) {
+	tests := []struct {
+		wchan string
+		age   time.Duration
+		want  bool
+	}{
+		{"do_epoll_wait", 0, true},
+		{"ep_poll", 0, true},
+		{"poll_schedule_timeout.constprop.0", 0, true},
+		{"__skb_wait_for_more_packets", 0, true},
+		{"hrtimer_nanosleep", 0, false}, // sleeps in onWorkerStart
+		{"hrtimer_nanosleep", 900 * time.Millisecond, false},
+		{"hrtimer_nanosleep", believed, true}, // always busy, and alive
+		{"0", 900 * time.Millisecond, false},  // runs
+		{"", 0, false},                        // the kernel does not say
+		{"", believed / 4, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.wchan+" "+tt.age.String(), func(t *testing.T) {
+			f := newFakeTree()
+			f.worker(2, tt.wchan)
+			o := f.observer()
+			mustLook(t, o)
+			f.now = f.now.Add(tt.age)
+			v := mustLook(t, o)
+			if got := v.procs[1].served; got != tt.want {
+				t.Errorf("served = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCrashLoop(t *testing.T) {
+	broken := []string{
+		"[2026-11-22 04:55:48 *29488.2]\tERROR\tphp_swoole_server_rshutdown() (ERRNO 503): Fatal error: Uncaught Exception: broken start in /app/h.php:1",
+		"Stack trace:",
+	}
+	t.Run("one early death and PHP says why", func(t *testing.T) {
+		f := newFakeTree()
+		o := f.observer()
+		mustLook(t, o)
+		f.worker(2, "0")
+		mustLook(t, o)
+		f.end(2)
+		v := mustLook(t, o)
+		loop := o.loops(v, broken)
+		if loop == nil {
+			t.Fatal("not noticed")
+		}
+		if want := "Fatal error: Uncaught Exception: broken start in /app/h.php:1"; loop.cause != want {
+			t.Errorf("cause = %q, want %q", loop.cause, want)
+		}
+	})
+	t.Run("a worker that served may end", func(t *testing.T) {
+		f := newFakeTree()
+		o := f.observer()
+		mustLook(t, o)
+		for pid := 2; pid < 100; pid++ {
+			f.worker(pid, "do_epoll_wait")
+			mustLook(t, o)
+			f.end(pid)
+		}
+		if loop := o.loops(mustLook(t, o), broken); loop != nil {
+			t.Errorf("max_request respawns taken for a crash loop: %v", loop)
+		}
+	})
+	t.Run("old workers may end", func(t *testing.T) {
+		f := newFakeTree()
+		f.worker(2, "0")
+		o := f.observer()
+		mustLook(t, o)
+		f.end(2)
+		if loop := o.loops(mustLook(t, o), broken); loop != nil {
+			t.Errorf("the end of an old worker taken for a crash loop: %v", loop)
+		}
+	})
+	t.Run("many early deaths without a word", func(t *testing.T) {
+		f := newFakeTree()
+		o := f.observer()
+		mustLook(t, o)
+		for i := range manyDeaths {
+			if loop := o.loops(mustLook(t, o), nil); loop != nil {
+				t.Fatalf("called a crash loop after %d deaths", i)
+			}
+			f.worker(10+i, "0")
+			mustLook(t, o)
+			f.end(10 + i)
+		}
+		if o.loops(mustLook(t, o), nil) == nil {
+			t.Errorf("not noticed after %d deaths", manyDeaths)
+		}
+	})
+	t.Run("not while a new worker serves", func(t *testing.T) {
+		f := newFakeTree()
+		o := f.observer()
+		mustLook(t, o)
+		f.worker(2, "do_epoll_wait")
+		f.worker(3, "0")
+		mustLook(t, o)
+		f.end(3)
+		if loop := o.loops(mustLook(t, o), broken); loop != nil {
+			t.Errorf("a crash loop although worker 2 serves: %v", loop)
+		}
+	})
+}
+
+func TestFatalLine(t *testing.T) {
+	tests := []struct {
+		lines []string
+		want  string
+	}{
+		{nil, ""},
+		{[]string{"PHP Warning:  Undefined variable $x in /a.php on line 3"}, ""},
+		{[]string{"PHP Parse error:  syntax error, unexpected token \"}\" in /a.php on line 3", "more"},
+			`Parse error: syntax error, unexpected token "}" in /a.php on line 3`},
+		{[]string{"PHP Fatal error:  Uncaught TypeError: x in /a.php:3", "Stack trace:", "#0 {main}", "  thrown in /a.php on line 3"},
+			"Fatal error: Uncaught TypeError: x in /a.php:3"},
+		{[]string{"Fatal error: first in /a.php on line 1", "Fatal error: second in /b.php on line 2"}, "Fatal error: second in /b.php on line 2"},
+	}
+	for _, tt := range tests {
+		if got := fatalLine(tt.lines); got != tt.want {
+			t.Errorf("fatalLine(%q) = %q, want %q", tt.lines, got, tt.want)
+		}
+	}
+}
+
+func TestBootWaitsForWhatIsMissing(t *testing.T) {
+	base := func() *Server {
+		return &Server{Kind: "swoole", Layout: LayoutSwoole, Signals: Signals{Reload: syscall.SIGUSR1}}
+	}
+	tests := []struct {
+		name    string
+		arrange func(*fakeTree)
+		ready   bool
+	}{
+		{"php has just started", func(f *fakeTree) { f.procs[1] = fakeNode{masks: signals.Masks{Caught: signals.SetOf(zendCaught...)}} }, false},
+		{"no worker yet", func(f *fakeTree) {}, false},
+		{"a worker loads its code", func(f *fakeTree) { f.worker(2, "0") }, false},
+		{"one of two serves", func(f *fakeTree) { f.worker(2, "do_epoll_wait"); f.worker(3, "0") }, false},
+		{"both serve", func(f *fakeTree) { f.worker(2, "do_epoll_wait"); f.worker(3, "ep_poll") }, true},
+		{"a single process", func(f *fakeTree) { f.procs[1] = fakeNode{wchan: "do_epoll_wait", masks: workerMasks} }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFakeTree()
+			tt.arrange(f)
+			o := f.observer()
+			b := &booting{s: base(), begin: f.now, o: o}
+			if missing := b.missing(mustLook(t, o)); (missing == "") != tt.ready {
+				t.Errorf("missing = %q, want ready = %v", missing, tt.ready)
+			}
+		})
+	}
+}
