@@ -10,7 +10,13 @@
 package watcher
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -119,20 +125,89 @@ type Stats struct {
 // Watcher watches the roots of its [Options]. Create one with [New].
 type Watcher struct {
 	opt     Options
+	env     *env
+	match   *matcher
+	tree    *tree
 	batches chan Batch
 	ready   chan struct{}
+	done    chan struct{}
+	calls   chan func() // run by the goroutine of Run, which owns the tree
 }
 
 // New checks the options. It starts nothing: see [Watcher.Run].
-func New(opt Options) (*Watcher, error) {
-	return &Watcher{opt: opt, batches: make(chan Batch), ready: make(chan struct{})}, nil
+//
+// A file counts if an include matches it and no exclude takes it away. An exclude takes away the first file or
+// directory on the way down that it matches, and with a directory everything below. An include gets back what an exclude
+// has taken away if it names that same file or directory by a segment without wildcards, and is more specific: it
+// has more segments without wildcards; or as many, and does not start with **; or, if that is equal too, more
+// characters that are not wildcards. So with **/vendor/** excluded, vendor/composer/*.php still counts, and
+// **/*.php or **/composer.json do not reach into vendor. Braces stand for several patterns.
+//
+// Directories that can hold nothing that counts are neither watched nor read.
+func New(opt Options) (*Watcher, error) { return newWatcher(opt, realEnv()) }
+
+func newWatcher(opt Options, e *env) (*Watcher, error) {
+	opt.Quiet = cmp.Or(opt.Quiet, DefaultQuiet)
+	opt.MaxWait = cmp.Or(opt.MaxWait, DefaultMaxWait)
+	opt.PollInterval = cmp.Or(opt.PollInterval, DefaultPollInterval)
+	if opt.Log == nil {
+		opt.Log = zap.NewNop()
+	}
+	if opt.Quiet < 0 || opt.MaxWait < opt.Quiet || opt.PollInterval < 0 {
+		return nil, fmt.Errorf("quiet period %v, maximum wait %v, poll interval %v: none may be negative, nor the quiet period"+
+			" longer than the maximum wait", opt.Quiet, opt.MaxWait, opt.PollInterval)
+	}
+	if len(opt.Paths) == 0 {
+		return nil, errors.New("no paths to watch")
+	}
+	opt.Paths = slices.Clone(opt.Paths)
+	for i, path := range append([]string{opt.Base}, opt.Paths...) {
+		if !filepath.IsAbs(path) {
+			return nil, fmt.Errorf("path %q is not absolute", path)
+		}
+		if i == 0 {
+			opt.Base = filepath.Clean(path)
+		} else {
+			opt.Paths[i-1] = filepath.Clean(path)
+		}
+	}
+	slices.Sort(opt.Paths)
+	opt.Paths = slices.Compact(opt.Paths)
+	m, err := newMatcher(opt.Base, opt.Paths, opt.Include, opt.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	w := &Watcher{opt: opt, env: e, match: m, batches: make(chan Batch), ready: make(chan struct{}),
+		done: make(chan struct{}), calls: make(chan func())}
+	w.tree = newTree(e, &w.opt, m, opt.Log)
+	return w, nil
 }
 
 // Run watches until ctx is done and then returns nil, having closed the channel of [Watcher.Batches]. It may be
 // called once.
 func (w *Watcher) Run(ctx context.Context) error {
-	<-ctx.Done()
-	close(w.batches)
+	defer close(w.batches)
+	defer close(w.done)
+	ctx, cancel := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	defer cancel()
+
+	t := w.tree
+	defer t.close()
+	t.start(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	c := newChores(t, w.calls)
+	for range pollers {
+		workers.Go(func() { c.work(ctx) })
+	}
+	c.start(ctx)
+	close(w.ready)
+	e := engine{src: t, col: collector{quiet: w.opt.Quiet, maxWait: w.opt.MaxWait},
+		wake: t.intake.wake, calls: w.calls, out: w.batches}
+	e.run(ctx)
 	return nil
 }
 
@@ -145,9 +220,24 @@ func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 func (w *Watcher) Batches() <-chan Batch { return w.batches }
 
 // Stats may be called at any time, from any goroutine.
-func (w *Watcher) Stats() Stats { return Stats{} }
+func (w *Watcher) Stats() Stats { return *w.tree.stats.Load() }
 
-// ChangedSince returns the absolute paths of what changed after t and before the watcher was ready: files by the
-// time of their last status change, and directories, with a separator at the end, in which a name came or went
-// (a deleted file leaves no other trace). It waits for [Watcher.Ready] and returns nil when the watcher ended.
-func (w *Watcher) ChangedSince(t time.Time) []string { return nil }
+// ChangedSince returns the absolute paths of what changed after t, as of the last look at it: files by the time of their
+// last status change, which unlike the modification time cannot be set, and directories, with a separator at the
+// end, in which a name came or went but no file that is there is newer (a deleted file leaves no other trace). It is
+// meant for the moment after [Watcher.Ready], to learn what changed while nobody watched. It waits for that moment, and
+// returns nil if the watcher ends first.
+func (w *Watcher) ChangedSince(t time.Time) []string {
+	answer := make(chan []string, 1)
+	select {
+	case w.calls <- func() { answer <- w.tree.changedSince(t) }:
+	case <-w.done:
+		return nil
+	}
+	select {
+	case paths := <-answer:
+		return paths
+	case <-w.done:
+		return nil
+	}
+}

@@ -1,0 +1,348 @@
+package watcher
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// chores are what goes on beside the events: polling, the slow patrol that finds changes no event announced, and the
+// reading of contents after the first look. The reading is done by goroutines that get copies and send back functions,
+// which run in the loop that owns the tree.
+type chores struct {
+	t     *tree
+	calls chan<- func()
+	jobs  chan func(ctx context.Context) func()
+
+	armed  bool      // a poll is planned or under way
+	began  time.Time // when it began
+	round  []*dir    // what is left of it
+	under  int       // its jobs under way
+	beat   []*dir    // what is left of the patrol
+	walked time.Time // when it began
+	unread []*dir    // what is left to be hashed
+}
+
+type suspect struct {
+	dir  *dir
+	name string // "": the directory itself
+}
+
+// pollers is how many files are looked at together: on a network file system each look waits for an answer.
+const pollers = 4
+
+func newChores(t *tree, calls chan<- func()) *chores {
+	return &chores{t: t, calls: calls, jobs: make(chan func(context.Context) func(), 64)}
+}
+
+// work runs jobs until ctx is done.
+func (c *chores) work(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case job := <-c.jobs:
+			c.call(ctx, job(ctx))
+		}
+	}
+}
+
+func (c *chores) call(ctx context.Context, f func()) {
+	if f == nil {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case c.calls <- f:
+	}
+}
+
+// after has f run in the loop after d.
+func (c *chores) after(ctx context.Context, d time.Duration, f func()) {
+	time.AfterFunc(d, func() { c.call(ctx, f) })
+}
+
+// sample is a copy of what is known of a directory, for a goroutine to compare with.
+type sample struct {
+	dir    *dir
+	path   string
+	id     inode
+	mtime  int64
+	ctime  int64
+	anchor bool
+	files  []fileState
+}
+
+func sampleOf(d *dir) sample {
+	return sample{d, d.path, d.id, d.mtime, d.ctime, d.anchor(), append([]fileState(nil), d.files...)}
+}
+
+// compare returns what differs.
+func (s *sample) compare(out []suspect) []suspect {
+	var st unix.Stat_t
+	if !s.anchor {
+		err := unix.Stat(s.path, &st)
+		if err != nil || inodeOf(&st) != s.id || st.Mtim.Nano() != s.mtime || st.Ctim.Nano() != s.ctime {
+			out = append(out, suspect{s.dir, ""})
+		}
+		if err != nil {
+			return out
+		}
+	}
+	for i := range s.files {
+		f := &s.files[i]
+		path := joinPath(s.path, f.name)
+		if unix.Stat(path, &st) != nil {
+			out = append(out, suspect{s.dir, f.name})
+			continue
+		}
+		if now := stateOf(f.name, &st); f.racy || !now.sameStat(f) {
+			out = append(out, suspect{s.dir, f.name})
+		}
+	}
+	return out
+}
+
+// start plans everything that goes on in the background.
+func (c *chores) start(ctx context.Context) {
+	c.t.onPolled = func() { c.arm(ctx, c.t.opt.PollInterval) }
+	if c.t.polled > 0 {
+		c.t.onPolled()
+	}
+	if c.t.opt.Poll == PollAuto && c.t.notifier != nil {
+		c.walked = time.Now()
+		c.after(ctx, c.t.env.patrol, func() { c.patrol(ctx) })
+	}
+	for _, d := range c.t.nodes {
+		if len(d.files) > 0 {
+			c.unread = append(c.unread, d)
+		}
+	}
+	c.hash(ctx)
+}
+
+// arm plans the next poll, if there is anything to poll.
+func (c *chores) arm(ctx context.Context, d time.Duration) {
+	if !c.armed && c.t.polled > 0 {
+		c.armed = true
+		c.after(ctx, d, func() { c.poll(ctx) })
+	}
+}
+
+// poll begins a round. Links are looked at by this goroutine: they are few.
+func (c *chores) poll(ctx context.Context) {
+	c.began = time.Now()
+	for _, r := range c.t.roots {
+		c.t.recheck[r] = c.t.recheck[r] || false
+	}
+	for _, d := range c.t.nodes {
+		if !d.polled || !d.live {
+			continue
+		}
+		c.round = append(c.round, d)
+		for _, l := range d.links {
+			c.t.recheck[l] = c.t.recheck[l] || false
+		}
+	}
+	for range pollers {
+		c.pollPart(ctx)
+	}
+	if c.under == 0 {
+		c.armed = false
+		c.arm(ctx, c.t.opt.PollInterval)
+	}
+}
+
+// pollPart sends off the next part of the round, or ends it.
+func (c *chores) pollPart(ctx context.Context) {
+	part, rest := cut(c.round, 512)
+	c.round = rest
+	if len(part) == 0 {
+		return
+	}
+	c.under++
+	c.jobs <- func(context.Context) func() {
+		found := compare(part)
+		return func() {
+			for _, s := range found {
+				c.t.suspect(s)
+			}
+			c.under--
+			if c.pollPart(ctx); c.under == 0 {
+				c.armed = false
+				// A large or slow tree must not keep a processor busy.
+				c.arm(ctx, max(c.t.opt.PollInterval, 3*time.Since(c.began)))
+			}
+		}
+	}
+}
+
+// cut takes directories with about n files together off the front, as copies.
+func cut(dirs []*dir, n int) (part []sample, rest []*dir) {
+	for len(dirs) > 0 && n > 0 {
+		d := dirs[0]
+		dirs = dirs[1:]
+		if d.live {
+			part = append(part, sampleOf(d))
+			n -= 1 + len(d.files)
+		}
+	}
+	return part, dirs
+}
+
+func compare(part []sample) (found []suspect) {
+	for i := range part {
+		found = part[i].compare(found)
+	}
+	return found
+}
+
+// suspect follows up a difference from what is known.
+func (t *tree) suspect(s suspect) {
+	switch {
+	case !s.dir.live:
+	case s.name == "":
+		t.dirs[s.dir] = struct{}{}
+	default:
+		now := time.Now()
+		t.mark(s.dir, s.name, now, now)
+	}
+}
+
+// patrol looks at a few files and directories that are watched through events. Where it finds a change that no event
+// announced, events cannot be relied on.
+func (c *chores) patrol(ctx context.Context) {
+	const leastRound = 6
+	if len(c.beat) == 0 && time.Since(c.walked) >= leastRound*c.t.env.patrol {
+		c.walked = time.Now()
+		for _, r := range c.t.roots {
+			c.t.recheck[r] = c.t.recheck[r] || false // a directory above a root may have been moved
+		}
+		for _, d := range c.t.nodes {
+			if d.live && !d.polled {
+				c.beat = append(c.beat, d)
+			}
+		}
+	}
+	part, rest := cut(c.beat, c.t.env.patrolStep)
+	c.beat = rest
+	again := func() { c.after(ctx, c.t.env.patrol, func() { c.patrol(ctx) }) }
+	if len(part) == 0 {
+		again()
+		return
+	}
+	c.jobs <- func(context.Context) func() {
+		found := compare(part)
+		return func() {
+			c.audit(ctx, found)
+			again()
+		}
+	}
+}
+
+// audit follows up what the patrol found. An event may still be on its way, so judgement waits.
+func (c *chores) audit(ctx context.Context, found []suspect) {
+	t := c.t
+	if len(found) == 0 {
+		return
+	}
+	t.absorbHints()
+	t.auditing = true
+	for _, s := range found {
+		if s.name != "" && !differs(s) {
+			continue // the event came meanwhile
+		}
+		t.suspect(s)
+	}
+	t.settleLinks(ctx)
+	t.auditing = false
+	c.after(ctx, t.env.doubt, func() {
+		for s, confirmed := range t.unannounced {
+			delete(t.unannounced, s)
+			if confirmed && s.dir.live {
+				t.distrust(s.dir, s.name)
+			}
+		}
+		c.arm(ctx, t.opt.PollInterval)
+	})
+}
+
+// differs compares with what is known now.
+func differs(s suspect) bool {
+	found := sampleOf(s.dir)
+	for _, f := range found.compare(nil) {
+		if f == s {
+			return true
+		}
+	}
+	return false
+}
+
+// distrust switches to polling everything on the file system that d is on.
+func (t *tree) distrust(d *dir, name string) {
+	dev := t.devs[d.id.dev]
+	if dev == nil || dev.polled {
+		return
+	}
+	dev.polled = true
+	for _, n := range t.nodes {
+		if n.live && n.id.dev == d.id.dev && !n.polled {
+			t.count(n, -1)
+			n.polled = true
+			t.count(n, 1)
+		}
+	}
+	t.log.Warn("a file changed without an event, polling this file system from now on",
+		zap.String("path", d.join(name)), zap.Duration("interval", t.opt.PollInterval))
+}
+
+// hash reads some of the contents that were not read before the first look ended.
+func (c *chores) hash(ctx context.Context) {
+	part, rest := cut(c.unread, 256)
+	c.unread = rest
+	if len(part) == 0 {
+		c.unread = nil
+		return
+	}
+	remote := c.t.opt.Poll == PollAlways
+	c.jobs <- func(ctx context.Context) func() {
+		began := time.Now()
+		r := newReader(c.t.env)
+		for _, s := range part {
+			for i := range s.files {
+				if f := &s.files[i]; !f.known && ctx.Err() == nil {
+					if state, err := r.look(ctx, joinPath(s.path, f.name), f.name, remote); err == nil && state.sameStat(f) {
+						*f = state
+					}
+				}
+			}
+		}
+		pause(ctx, time.Since(began)) // leave half of a processor, and of the disk, to others
+		return func() {
+			for _, s := range part {
+				for _, f := range s.files {
+					c.t.learn(s.dir, f)
+				}
+			}
+			c.hash(ctx)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// learn takes over the content of a file that is otherwise as it was at the first look.
+func (t *tree) learn(d *dir, f fileState) {
+	if i, ok := d.file(f.name); ok && f.known && !d.files[i].known && !d.files[i].racy && d.files[i].sameStat(&f) {
+		d.files[i] = f
+	}
+}

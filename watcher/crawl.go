@@ -1,0 +1,324 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// visit is one directory to be watched and then listed, in this order: what is made in between is found by both, what is
+// made before by the list, what is made later by the watch.
+type visit struct {
+	dir    *dir
+	path   string
+	scope  *scope // nil: an anchor is not listed
+	remote bool
+}
+
+type visited struct {
+	visit
+	listing
+}
+
+// crawl visits the queued directories and all new ones below them. Watching and listing is done by several goroutines,
+// everything else by this one.
+func (t *tree) crawl(ctx context.Context) {
+	if len(t.dirs) == 0 {
+		return
+	}
+	var todo []visit
+	collect := func() {
+		for d := range t.dirs {
+			delete(t.dirs, d)
+			todo = append(todo, visit{dir: d, path: d.path, scope: d.scope, remote: t.remote(d)})
+		}
+	}
+	collect()
+	notifier := t.notifier
+	for len(todo) == 1 && ctx.Err() == nil { // the usual case after the start: no goroutines for a mkdir
+		v := todo[0]
+		todo = todo[:0]
+		t.arrive(t.visit(notifier, v))
+		collect()
+	}
+	if len(todo) == 0 {
+		return
+	}
+
+	jobs, results := make(chan visit), make(chan visited, 64)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for v := range jobs {
+				results <- t.visit(notifier, v)
+			}
+		})
+	}
+	for under := 0; len(todo)+under > 0; {
+		var out chan visit
+		var next visit
+		if len(todo) > 0 && ctx.Err() == nil {
+			out, next = jobs, todo[len(todo)-1]
+		} else if under == 0 {
+			break
+		}
+		select {
+		case out <- next:
+			todo = todo[:len(todo)-1]
+			under++
+		case r := <-results:
+			under--
+			t.arrive(r)
+			collect()
+		}
+	}
+	close(jobs)
+	workers.Wait()
+}
+
+// visit runs in any goroutine and touches nothing that changes.
+func (t *tree) visit(notifier *fsnotify.Watcher, v visit) visited {
+	var watchErr error
+	if notifier != nil {
+		watchErr = t.env.add(notifier, v.path)
+	}
+	r := visited{visit: v}
+	if v.scope != nil {
+		r.listing = t.env.list(v.path, t.match, v.scope, v.remote)
+	} else {
+		r.listing = t.env.identity(v.path)
+	}
+	r.watchErr = watchErr
+	return r
+}
+
+// identity is the listing of an anchor.
+func (e *env) identity(path string) (l listing) {
+	var st unix.Stat_t
+	if l.err = unix.Stat(path, &st); l.err == nil {
+		l.id, l.mtime, l.ctime = inodeOf(&st), st.Mtim.Nano(), st.Ctim.Nano()
+	}
+	return l
+}
+
+// arrive puts what a visit found into the tree.
+func (t *tree) arrive(r visited) {
+	d := r.dir
+	if d.scope != r.scope {
+		t.dirs[d] = struct{}{} // an anchor became a directory meanwhile, or a directory an anchor
+		return
+	}
+	if errors.Is(r.err, fs.ErrNotExist) || errors.Is(r.err, unix.ENOTDIR) || errors.Is(r.watchErr, fs.ErrNotExist) {
+		if r.err == nil {
+			t.dirs[d] = struct{}{} // it was not there, and now it is
+			return
+		}
+		t.detach(d)
+		t.ghosts[d] = struct{}{}
+		t.markAll(d)
+		return
+	}
+	if r.err != nil {
+		t.arriveUnreadable(r)
+		return
+	}
+	if d.viaLink && d.parent.inLoop(r.id) || t.crowded(d, r.id) {
+		t.leaveOut(d, r.id)
+		return
+	}
+	if t.identify(d, r.id) {
+		t.dirs[d] = struct{}{} // the kernel knows the watch under another name: once more, from the start
+		return
+	}
+	t.setPolled(d, r)
+	if !d.live {
+		d.live = true
+		t.count(d, 1)
+	}
+	d.unreadable = false
+	d.mtime, d.ctime = r.mtime, r.ctime
+	if !d.anchor() {
+		t.compareFiles(d, r.files)
+		t.compareDirs(d, r.dirs)
+		t.compareLinks(d, r.links)
+	}
+}
+
+// leaveOut gives up a directory that is followed under other paths.
+func (t *tree) leaveOut(d *dir, id inode) {
+	if t.notifier != nil && t.notifier.Remove(d.path) == nil {
+		for p := t.byID[id]; p != nil; p = p.next {
+			t.dirs[p] = struct{}{} // the watch had this name
+		}
+	}
+	t.ghosts[d] = struct{}{}
+	t.markAll(d)
+}
+
+func (t *tree) crowded(d *dir, id inode) bool {
+	if d.id == id || d.anchor() || t.aliases(id) < maxAliases {
+		return false
+	}
+	t.once("aliases", "a directory is reached by too many links, not all of them are followed", zap.String("path", d.path))
+	return true
+}
+
+func (t *tree) arriveUnreadable(r visited) {
+	d := r.dir
+	t.once(d.path, "directory cannot be read, changes in it are not noticed", zap.String("path", d.path), zap.Error(r.err))
+	if !d.live {
+		d.live = true
+		t.count(d, 1)
+	}
+	d.unreadable = true
+	t.markAll(d)
+}
+
+// setPolled decides how the directory is followed.
+func (t *tree) setPolled(d *dir, r visited) {
+	dev := t.device(r.id.dev, d.path)
+	polled := dev.polled || t.notifier == nil
+	if r.watchErr != nil && !errors.Is(r.watchErr, fsnotify.ErrClosed) {
+		if errors.Is(r.watchErr, unix.ENOSPC) || errors.Is(r.watchErr, unix.EMFILE) || errors.Is(r.watchErr, unix.ENFILE) {
+			t.limited(r.watchErr)
+		} else {
+			t.once("watch", "directory cannot be watched", zap.String("path", d.path), zap.Error(r.watchErr))
+		}
+		polled = true
+	}
+	if t.opt.Poll == PollNever {
+		polled = false
+	}
+	if d.polled != polled {
+		if d.live {
+			t.count(d, -1)
+		}
+		d.polled = polled
+		if d.live {
+			t.count(d, 1)
+		}
+	}
+}
+
+// device looks at a file system when it is met for the first time.
+func (t *tree) device(dev uint64, path string) *device {
+	if known := t.devs[dev]; known != nil {
+		return known
+	}
+	name, remote := t.env.fileSystem(path)
+	known := &device{remote: remote, polled: t.opt.Poll == PollAlways}
+	if remote && t.opt.Poll == PollAuto {
+		known.polled = true
+		t.log.Info("changes made elsewhere send no events on this file system, polling it",
+			zap.String("path", path), zap.String("type", name), zap.Duration("interval", t.opt.PollInterval))
+	}
+	t.devs[dev] = known
+	return known
+}
+
+func (t *tree) remote(d *dir) bool {
+	for ; d != nil; d = d.parent {
+		if dev := t.devs[d.id.dev]; dev != nil {
+			return dev.remote || dev.polled
+		}
+	}
+	return t.opt.Poll == PollAlways
+}
+
+// compareFiles marks what differs from what was reported. Where the stat is equal and can be trusted, there is no need
+// to look.
+func (t *tree) compareFiles(d *dir, found []fileState) {
+	if t.adopting {
+		before := len(d.files)
+		if before == 0 {
+			d.files = found
+		} else { // a single file was adopted before its directory, or the directory is adopted again
+			for _, f := range found {
+				if _, known := d.file(f.name); !known {
+					d.put(f)
+				}
+			}
+		}
+		t.files += len(d.files) - before
+		return
+	}
+	now := time.Now()
+	old := d.files
+	for len(old) > 0 || len(found) > 0 {
+		switch {
+		case len(found) == 0 || len(old) > 0 && old[0].name < found[0].name:
+			if _, single := d.only[old[0].name]; !single {
+				t.mark(d, old[0].name, now, now)
+			}
+			old = old[1:]
+		case len(old) == 0 || found[0].name < old[0].name:
+			t.mark(d, found[0].name, now, now)
+			found = found[1:]
+		default:
+			if old[0].racy || !old[0].sameStat(&found[0]) {
+				t.mark(d, old[0].name, now, now)
+			}
+			old, found = old[1:], found[1:]
+		}
+	}
+}
+
+// compareDirs enters the new sub-directories and leaves those that are gone.
+func (t *tree) compareDirs(d *dir, found []subdir) {
+	there := make(map[string]bool, len(found))
+	for _, sub := range found {
+		there[sub.name] = true
+		child := d.children[sub.name]
+		if child != nil && child.live && sub.link && child.id != sub.id {
+			t.detach(child)
+		}
+		if child == nil || !child.live {
+			t.enter(d, sub)
+		}
+	}
+	for name, child := range d.children {
+		if child.live && !there[name] {
+			t.detach(child)
+		}
+	}
+}
+
+// compareLinks follows the new symlinks and forgets those that are gone.
+func (t *tree) compareLinks(d *dir, found []string) {
+	if len(found) == 0 && len(d.links) == 0 {
+		return
+	}
+	there := make(map[string]bool, len(found))
+	for _, name := range found {
+		there[name] = true
+		if d.links[name] == nil {
+			t.follow(d, name)
+		}
+	}
+	for name, l := range d.links {
+		if !there[name] {
+			t.unlink(l)
+		}
+	}
+}
+
+// hashRacy reads the files that were changed an instant before the first look: for these an equal stat says nothing.
+// The watches are in place, so that a change after this has its event.
+func (t *tree) hashRacy(ctx context.Context) {
+	for _, d := range t.nodes {
+		for i := range d.files {
+			if d.files[i].racy && ctx.Err() == nil {
+				if state, err := t.reader.look(ctx, d.join(d.files[i].name), d.files[i].name, t.remote(d)); err == nil {
+					d.files[i] = state
+				}
+			}
+		}
+	}
+}

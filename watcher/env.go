@@ -1,0 +1,47 @@
+package watcher
+
+import (
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// env is the kernel as the watcher sees it, and the times that tests shorten. Only tests replace anything.
+type env struct {
+	newNotifier func() (*fsnotify.Watcher, error)
+	add         func(w *fsnotify.Watcher, path string) error
+	// events is where the events of w are read from.
+	events func(w *fsnotify.Watcher) <-chan fsnotify.Event
+	open   func(path string, flags int) (fd int, err error)
+	// fileSystem names the file system that path is on, and says whether changes made elsewhere send no events.
+	fileSystem func(path string) (name string, remote bool)
+
+	// comeBack is how long a file that is empty or gone is given to get its content.
+	comeBack time.Duration
+	// holdLimit bounds the waiting for hold files and for composer.
+	holdLimit time.Duration
+	// holdCheck is the pause between two looks at a hold file.
+	holdCheck time.Duration
+	// patrol is the pause between two steps of the background scan; a step looks at patrolStep files.
+	patrol     time.Duration
+	patrolStep int
+	// doubt is how long an event may take before a change found by the background scan counts as unannounced.
+	doubt time.Duration
+}
+
+func realEnv() *env {
+	return &env{
+		// A little room, so that the reader of the events is not woken for each one of a burst.
+		newNotifier: func() (*fsnotify.Watcher, error) { return fsnotify.NewBufferedWatcher(256) },
+		add:         (*fsnotify.Watcher).Add,
+		events:      func(w *fsnotify.Watcher) <-chan fsnotify.Event { return w.Events },
+		open:        openForReading,
+		fileSystem:  fileSystem,
+		comeBack:    100 * time.Millisecond,
+		holdLimit:   30 * time.Second,
+		holdCheck:   20 * time.Millisecond,
+		patrol:      5 * time.Second,
+		patrolStep:  256,
+		doubt:       2 * time.Second,
+	}
+}

@@ -1,0 +1,30 @@
+package watcher
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+const eventBackend = "kqueue"
+
+// fileSystem: see statfs(2); MNT_LOCAL is absent on nfs, smbfs, afpfs, webdav and most of macFUSE.
+func fileSystem(path string) (name string, remote bool) {
+	var fs unix.Statfs_t
+	if ignoringEINTR(func() error { return unix.Statfs(path, &fs) }) != nil {
+		return "", false
+	}
+	return unix.ByteSliceToString(fs.Fstypename[:]), fs.Flags&unix.MNT_LOCAL == 0
+}
+
+// remedy returns what to do about a limit that err ran into, or "" if it is none. kqueue needs an open descriptor for
+// each file.
+func remedy(err error) string {
+	switch {
+	case errors.Is(err, unix.EMFILE):
+		return "ulimit -n 65536"
+	case errors.Is(err, unix.ENFILE):
+		return "sudo sysctl -w kern.maxfiles=524288"
+	}
+	return ""
+}

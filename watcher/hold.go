@@ -1,0 +1,125 @@
+package watcher
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// holder knows who else may be at work in the tree.
+type holder struct {
+	env      *env
+	files    []string
+	locks    map[string]*lockFile // hold files seen
+	composer map[string]time.Time // by vendor directory: since when its autoloader is inconsistent
+}
+
+// lockFile is one hold file, as long as it is the same one.
+type lockFile struct {
+	id    inode
+	ctime int64
+	since time.Time
+}
+
+func newHolder(e *env, files []string) *holder {
+	return &holder{env: e, files: files, locks: map[string]*lockFile{}, composer: map[string]time.Time{}}
+}
+
+// locked returns the hold file that a batch has to wait for, or "". A lock that a crashed program has left behind, and that
+// was waited for once, is not waited for again.
+func (h *holder) locked(now time.Time) string {
+	for _, path := range h.files {
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) != nil {
+			delete(h.locks, path)
+			continue
+		}
+		l := h.locks[path]
+		if l == nil || l.id != inodeOf(&st) || l.ctime != st.Ctim.Nano() {
+			since := now
+			if changed := time.Unix(0, st.Ctim.Nano()); l == nil && changed.Before(now) {
+				since = changed // it may have been there long before anything changed
+			}
+			if l != nil {
+				since = l.since // git writes the new index into the lock: it is still the same hold
+			}
+			l = &lockFile{id: inodeOf(&st), ctime: st.Ctim.Nano(), since: since}
+			h.locks[path] = l
+		}
+		if now.Sub(l.since) < h.env.holdLimit {
+			return path
+		}
+	}
+	return ""
+}
+
+// composerQuiet is how long nothing must have changed below vendor/composer: composer writes its dozen files one after the
+// other, computing the class map in between.
+const composerQuiet = 200 * time.Millisecond
+
+// installing says until when a batch has to wait for composer, given the last change below vendor/composer.
+func (h *holder) installing(dir string, last, now time.Time) time.Time {
+	if until := last.Add(composerQuiet); now.Before(until) {
+		return until
+	}
+	vendor := filepath.Dir(dir)
+	if consistentAutoloader(vendor) {
+		delete(h.composer, vendor)
+		return time.Time{}
+	}
+	if h.composer[vendor].IsZero() {
+		h.composer[vendor] = now
+	}
+	if now.Sub(h.composer[vendor]) < h.env.holdLimit {
+		return now.Add(h.env.holdCheck)
+	}
+	return time.Time{}
+}
+
+// autoloaderName is the class whose name ties the three files of one dump together: composer gives it a new suffix when the
+// lock file changes. See AutoloadGenerator::dump of composer.
+var autoloaderName = regexp.MustCompile(`Composer(?:Autoloader|Static)Init(\w+)`)
+
+// consistentAutoloader says whether the files of composer's autoloader belong together.
+func consistentAutoloader(vendor string) bool {
+	var suffix []byte
+	for _, name := range []string{"autoload.php", "composer/autoload_real.php", "composer/autoload_static.php"} {
+		text, err := os.ReadFile(filepath.Join(vendor, name))
+		if err != nil {
+			return false
+		}
+		found := autoloaderName.FindSubmatch(text)
+		if found == nil || suffix != nil && !bytes.Equal(suffix, found[1]) {
+			return false
+		}
+		suffix = found[1]
+	}
+	return true
+}
+
+// composing notes a change below vendor/composer.
+func (t *tree) composing(d *dir, at time.Time) {
+	if d.name == "composer" && strings.HasSuffix(d.path, "/vendor/composer") && at.After(t.composer[d]) {
+		t.composer[d] = at
+	}
+}
+
+// hold returns until when somebody else is at work, as far as can be told now; zero means nobody is.
+func (t *tree) hold(now time.Time) time.Time {
+	if path := t.holder.locked(now); path != "" {
+		t.log.Debug("waiting for a lock", zap.String("path", path))
+		return now.Add(t.env.holdCheck)
+	}
+	for d, last := range t.composer {
+		if until := t.holder.installing(d.path, last, now); !until.IsZero() {
+			return until
+		}
+	}
+	return time.Time{}
+}

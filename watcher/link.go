@@ -1,0 +1,304 @@
+package watcher
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sys/unix"
+)
+
+// link is a path whose meaning is decided elsewhere: a root, which may be a symlink, may lie behind others, or may not be there
+// yet; or a symlink inside a tree. Every directory in which the way to its target can change is watched for the name
+// that decides. So a root that vanishes is found again, a switch such as Kubernetes' ..data is seen, and so is a write to
+// the shared file that a .env leads to.
+type link struct {
+	path string
+	dir  *dir // where it lies; nil for a root
+	name string
+	hops []hop
+}
+
+// hop is a name in a directory, without symlinks, that decides where a link leads.
+type hop struct{ dir, name string }
+
+// maxHops is the kernel's own limit of symlinks in one path (MAXSYMLINKS in linux/namei.h).
+const maxHops = 40
+
+// trace follows rest from the directory start and returns every name at which the way could change.
+func trace(start, rest string) (hops []hop) {
+	cur := start
+	todo := strings.Split(rest, "/")
+	for links := 0; len(todo) > 0 && links < maxHops; {
+		name := todo[0]
+		todo = todo[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			cur = filepath.Dir(cur)
+			continue
+		}
+		path := filepath.Join(cur, name)
+		info, err := os.Lstat(path)
+		switch {
+		case err != nil:
+			return append(hops, hop{cur, name})
+		case info.Mode()&os.ModeSymlink != 0:
+			hops = append(hops, hop{cur, name})
+			target, err := os.Readlink(path)
+			if err != nil {
+				return hops
+			}
+			if filepath.IsAbs(target) {
+				cur = "/"
+			}
+			todo = append(strings.Split(target, "/"), todo...)
+			links++
+		case len(todo) == 0 || !info.IsDir():
+			return append(hops, hop{cur, name})
+		default:
+			cur = path
+		}
+	}
+	return hops
+}
+
+func (l *link) trace() []hop {
+	if l.dir == nil {
+		return trace("/", l.path)
+	}
+	real, err := filepath.EvalSymlinks(l.dir.path)
+	if err != nil {
+		return nil
+	}
+	hops := trace(real, l.name)
+	if len(hops) > 0 {
+		hops = hops[1:] // the link itself lies in a directory that is watched
+	}
+	return hops
+}
+
+// follow starts to watch the way of a symlink in d, whose target is or was looked at by the caller.
+func (t *tree) follow(d *dir, name string) {
+	l := &link{path: d.join(name), dir: d, name: name}
+	if d.links == nil {
+		d.links = map[string]*link{}
+	}
+	d.links[name] = l
+	t.recheck[l] = t.recheck[l] || false
+}
+
+// addLink handles a symlink that has appeared.
+func (t *tree) addLink(d *dir, name string) {
+	if !t.match.file(d.scope, name) && !t.match.mayHold(t.match.into(d.scope, name)) {
+		return
+	}
+	t.follow(d, name)
+	t.recheck[d.links[name]] = true
+}
+
+// unlink forgets a symlink.
+func (t *tree) unlink(l *link) {
+	t.setHops(l, nil)
+	delete(t.recheck, l)
+	if l.dir != nil && l.dir.links[l.name] == l {
+		delete(l.dir.links, l.name)
+	}
+}
+
+// hooked handles events at a name that decides where a link leads.
+func (t *tree) hooked(l *link, h hint) {
+	if l.dir != nil {
+		if h.op&^(fsnotify.Write|fsnotify.Chmod) == 0 {
+			if t.match.file(l.dir.scope, l.name) && (l.dir.children[l.name] == nil || !l.dir.children[l.name].live) {
+				t.mark(l.dir, l.name, h.first, h.last)
+			}
+			return
+		}
+	} else if h.op == fsnotify.Write {
+		return // of a single file: it is marked by its own name
+	}
+	if fresh := h.op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0; fresh {
+		t.recheck[l] = true
+	} else if n := t.nodes[l.path]; n != nil && n.unreadable {
+		t.recheck[l] = true
+	}
+}
+
+// settleLinks visits what is queued and looks at the links whose way may have changed, until nothing is left to do.
+func (t *tree) settleLinks(ctx context.Context) {
+	for ctx.Err() == nil {
+		t.crawl(ctx)
+		if len(t.recheck) == 0 {
+			return
+		}
+		for l, fresh := range t.recheck {
+			delete(t.recheck, l)
+			t.settle(ctx, l)
+			if l.dir == nil {
+				t.arriveRoot(l, fresh)
+			} else {
+				t.arriveLink(l, fresh)
+			}
+		}
+	}
+}
+
+// settle watches the way of a link. It looks again after the watches are in place, because the way may have changed before.
+func (t *tree) settle(ctx context.Context, l *link) {
+	hops := l.trace()
+	for range 8 {
+		t.setHops(l, hops)
+		t.crawl(ctx)
+		again := l.trace()
+		if slices.Equal(again, hops) {
+			return
+		}
+		hops = again
+	}
+}
+
+// setHops moves the hooks of a link.
+func (t *tree) setHops(l *link, hops []hop) {
+	if slices.Equal(l.hops, hops) {
+		for _, h := range hops {
+			t.anchorAt(h.dir) // one of them may have been lost
+		}
+		return
+	}
+	old := l.hops
+	l.hops = hops
+	for _, h := range hops {
+		d := t.anchorAt(h.dir)
+		if d.hooks == nil {
+			d.hooks = map[string][]*link{}
+		}
+		if !slices.Contains(d.hooks[h.name], l) {
+			d.hooks[h.name] = append(d.hooks[h.name], l)
+		}
+	}
+	for _, h := range old {
+		if !slices.Contains(hops, h) {
+			t.unhook(h, l)
+		}
+	}
+	t.specialChanged = true
+}
+
+func (t *tree) unhook(h hop, l *link) {
+	d := t.nodes[h.dir]
+	if d == nil {
+		return
+	}
+	left := slices.DeleteFunc(d.hooks[h.name], func(x *link) bool { return x == l })
+	if len(left) > 0 {
+		d.hooks[h.name] = left
+		return
+	}
+	delete(d.hooks, h.name)
+	if d.anchor() && len(d.hooks) == 0 && len(d.only) == 0 {
+		t.detach(d)
+		t.ghosts[d] = struct{}{}
+	}
+}
+
+// anchorAt has a directory watched for some names.
+func (t *tree) anchorAt(path string) *dir {
+	d := t.node(path)
+	if !d.live {
+		t.dirs[d] = struct{}{}
+	}
+	return d
+}
+
+// arriveRoot looks at what a root is now. With fresh it may be another one under an old inode number.
+func (t *tree) arriveRoot(r *link, fresh bool) {
+	kind, id, st := lookAt(r.path)
+	n := t.nodes[r.path]
+	if n != nil && n.live && (fresh || kind != unix.S_IFDIR || n.id != id || n.anchor()) {
+		t.lose(n)
+	}
+	if kind == unix.S_IFDIR {
+		n = t.node(r.path)
+		if !n.live {
+			t.enclose(n, t.match.roots[r.path])
+		}
+	} else if kind == unix.S_IFREG {
+		dir, name := split(r.path)
+		d := t.anchorAt(dir)
+		if d.only == nil {
+			d.only = map[string]struct{}{}
+		}
+		d.only[name] = struct{}{}
+		t.specialChanged = true
+	}
+	if kind != unix.S_IFDIR {
+		t.markSingle(r.path, st)
+	}
+}
+
+// markSingle marks a root that is, or was, a single file.
+func (t *tree) markSingle(path string, st *unix.Stat_t) {
+	dir, name := split(path)
+	d := t.nodes[dir]
+	if d == nil {
+		return
+	}
+	if _, single := d.only[name]; !single {
+		return
+	}
+	i, known := d.file(name)
+	switch {
+	case st == nil && !known:
+	case st != nil && t.adopting && !known:
+		state := stateOf(name, st)
+		state.racy = true // so that it is read before Ready
+		d.put(state)
+		t.files++
+	case st != nil && known:
+		if state := stateOf(name, st); d.files[i].racy || !d.files[i].sameStat(&state) {
+			t.mark(d, name, time.Now(), time.Now())
+		}
+	default:
+		t.mark(d, name, time.Now(), time.Now())
+	}
+}
+
+// arriveLink looks at what a symlink inside a tree leads to now.
+func (t *tree) arriveLink(l *link, fresh bool) {
+	d := l.dir
+	if info, err := os.Lstat(l.path); !d.live || err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.unlink(l)
+		return
+	}
+	kind, id, _ := lookAt(l.path)
+	child := d.children[l.name]
+	if child != nil && child.live && (fresh || kind != unix.S_IFDIR || child.id != id) {
+		t.detach(child)
+	}
+	if kind == unix.S_IFDIR {
+		if child == nil || !child.live {
+			t.enter(d, subdir{name: l.name, link: true, id: id})
+		}
+	} else if fresh && t.match.file(d.scope, l.name) {
+		t.mark(d, l.name, time.Now(), time.Now())
+	}
+}
+
+// lookAt follows path and returns the type of what is there, 0 if nothing is.
+func lookAt(path string) (kind uint32, id inode, st *unix.Stat_t) {
+	st = new(unix.Stat_t)
+	if ignoringEINTR(func() error { return unix.Stat(path, st) }) != nil {
+		return 0, inode{}, nil
+	}
+	kind = uint32(st.Mode) & unix.S_IFMT
+	if kind != unix.S_IFREG {
+		return kind, inodeOf(st), nil
+	}
+	return kind, inodeOf(st), st
+}

@@ -1,0 +1,5 @@
+package watcher
+
+import "github.com/fsnotify/fsnotify"
+
+var errOverflow = fsnotify.ErrEventOverflow
