@@ -185,6 +185,16 @@ final class Connection
         return $this->since + ($this->requests > 0 ? $afterAnswer : $afterAccept);
     }
 
+    /** Did something arrive that was not read yet? */
+    public function isReadable(): bool
+    {
+        $read = [$this->stream];
+        $write = [];
+        Process::sleep($read, $write, 0.0);
+
+        return $read !== [];
+    }
+
     private function refuse(int $status): null
     {
         $this->in = '';

@@ -240,6 +240,9 @@ final class Manager
 
     private function stopAll(): void
     {
+        if ($this->taskPath !== null) {
+            @unlink($this->taskPath); // the master may not live to do it
+        }
         $this->reloading = null;
         $this->killAt = Process::now() + $this->options->maxWaitTime;
         foreach (array_keys($this->children + $this->detached) as $pid) {

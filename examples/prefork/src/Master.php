@@ -14,6 +14,9 @@ final class Master
 {
     private const BACKLOG = 511;
 
+    /** The exit code when the address cannot be had: EADDRINUSE, as Swoole's. */
+    private const NOT_BOUND = 98;
+
     /** @var list<int> signals that arrived and were not looked at yet */
     private array $signals = [];
 
@@ -121,7 +124,7 @@ final class Master
         $flags = STREAM_SERVER_BIND | STREAM_SERVER_LISTEN;
         $listener = @stream_socket_server($address, $code, $message, $flags, $context);
         if ($listener === false) {
-            throw new RuntimeException("listen on {$address}: {$message}", $code);
+            throw new RuntimeException("listen on {$address}: {$message}", self::NOT_BOUND);
         }
         // All workers wake up for a connection and one gets it. The others must not wait for the next.
         stream_set_blocking($listener, false);

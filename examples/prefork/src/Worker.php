@@ -13,7 +13,7 @@ final class Worker
     private const MOST_CONNECTIONS = 400;
 
     /** Seconds that a stopping worker waits for the next request on a connection: see Connection::closableAt(). */
-    private const GRACE_AFTER_ANSWER = 0.2;
+    private const GRACE_AFTER_ANSWER = 0.5;
     private const GRACE_AFTER_ACCEPT = 1.0;
 
     private bool $stopping = false;
@@ -208,7 +208,7 @@ final class Worker
         foreach ($this->connections as $id => $connection) {
             if ($connection->deadline() <= $now && !$connection->timeOut()) {
                 $this->close($id);
-            } elseif ($this->stopping && $this->closableAt($connection) <= $now) {
+            } elseif ($this->stopping && $this->closableAt($connection) <= $now && !$connection->isReadable()) {
                 $this->close($id);
             }
         }

@@ -1,0 +1,401 @@
+// Package examples_test holds the examples to what their servers are known for: examples/prefork stands in for Swoole in
+// every other test of hotreload, so what it does is checked here, and the same checks run on Swoole itself where that is
+// installed.
+package examples_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+// deadline bounds every wait for something observable. Passing it is a failure.
+const deadline = 20 * time.Second
+
+// kind is a server that the examples hold.
+type kind struct {
+	name string
+	dir  string
+	php  string
+}
+
+func prefork(t *testing.T) kind {
+	t.Helper()
+	path, err := exec.LookPath("php")
+	if err != nil {
+		t.Skip("php is not installed")
+	}
+	return needs(t, kind{"prefork", "prefork", path}, "pcntl", "posix")
+}
+
+// swoole is skipped where neither php nor HOTRELOAD_TEST_PHP has the extension.
+func swoole(t *testing.T) kind {
+	t.Helper()
+	path := os.Getenv("HOTRELOAD_TEST_PHP")
+	if path == "" {
+		var err error
+		if path, err = exec.LookPath("php"); err != nil {
+			t.Skip("php is not installed")
+		}
+	}
+	return needs(t, kind{"swoole", "swoole", path}, "swoole", "pcntl")
+}
+
+func needs(t *testing.T, k kind, extensions ...string) kind {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("the processes of a server are read from /proc")
+	}
+	modules, err := exec.Command(k.php, "-m").Output()
+	if err != nil {
+		t.Skipf("%s -m: %v", k.php, err)
+	}
+	for _, extension := range extensions {
+		if !slices.Contains(strings.Fields(string(modules)), extension) {
+			t.Skipf("%s has no extension %s", k.php, extension)
+		}
+	}
+	return k
+}
+
+// onBoth runs a test on the stand-in and on the real thing.
+func onBoth(t *testing.T, test func(t *testing.T, k kind)) {
+	t.Run("prefork", func(t *testing.T) { t.Parallel(); test(t, prefork(t)) })
+	t.Run("swoole", func(t *testing.T) { t.Parallel(); test(t, swoole(t)) })
+}
+
+// server is one that runs.
+type server struct {
+	t       *testing.T
+	cmd     *exec.Cmd
+	output  *output
+	exited  chan struct{}
+	address string
+	pidFile string
+	app     string
+}
+
+// start starts k with a copy of its app, on a free port, and waits until it answers and takes signals.
+func start(t *testing.T, k kind, args ...string) *server {
+	t.Helper()
+	s := launch(t, k, args...)
+	s.eventually("it answers and takes signals", func() bool {
+		status, _, err := get("http://" + s.address + "/health")
+		return err == nil && status == http.StatusOK && s.takesSignals()
+	})
+	return s
+}
+
+// launch starts k and does not wait.
+func launch(t *testing.T, k kind, args ...string) *server {
+	t.Helper()
+	dir := t.TempDir()
+	port := freePort(t)
+	s := &server{
+		t:       t,
+		output:  &output{},
+		exited:  make(chan struct{}),
+		address: "127.0.0.1:" + port,
+		pidFile: filepath.Join(dir, "run", "server.pid"),
+		app:     filepath.Join(dir, "app"),
+	}
+	if err := os.CopyFS(s.app, os.DirFS(filepath.Join(k.dir, "app"))); err != nil {
+		t.Fatal(err)
+	}
+	s.run(exec.Command(k.php, slices.Concat([]string{"server.php",
+		"--port=" + port, "--pid-file=" + s.pidFile, "--app=" + s.app}, args)...), k.dir)
+	return s
+}
+
+func (s *server) run(cmd *exec.Cmd, dir string) {
+	s.cmd = cmd
+	cmd.Dir = dir
+	cmd.Stdout, cmd.Stderr = s.output, s.output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = deadline
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		defer close(s.exited)
+		_ = cmd.Wait() // its state says how it ended
+	}()
+	s.t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-s.exited
+		if s.t.Failed() {
+			s.t.Logf("output of the server:\n%s", s.output)
+		}
+	})
+}
+
+// eventually waits until done is true.
+func (s *server) eventually(what string, done func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(deadline); !done(); {
+		if time.Now().After(end) {
+			s.t.Fatalf("it did not become true that %s", what)
+		}
+		time.Sleep(2 * time.Millisecond) // between two looks at the same fact
+	}
+}
+
+func (s *server) signal(sig syscall.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(sig); err != nil {
+		s.t.Fatalf("signal the master: %v", err)
+	}
+}
+
+// waitExit returns the exit code, or minus the number of the signal that ended the master.
+func (s *server) waitExit() int {
+	s.t.Helper()
+	select {
+	case <-s.exited:
+	case <-time.After(deadline):
+		s.t.Fatal("the master did not end")
+	}
+	status := s.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if status.Signaled() {
+		return -int(status.Signal())
+	}
+	return status.ExitStatus()
+}
+
+// takesSignals says whether the master's handlers are installed. A php with Zend signal handling (php -i) shows SIGHUP, SIGINT,
+// SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2 as caught from its first moment, and dies of them all the same. SIGCHLD is not
+// among them; a single process has no use for that one, but ignores or blocks SIGHUP in the same breath.
+func (s *server) takesSignals() bool {
+	return s.handles(syscall.SIGCHLD) || (s.mask("SigIgn")|s.mask("SigBlk"))&(1<<(syscall.SIGHUP-1)) != 0
+}
+
+// handles says whether the master has a handler for sig (SigCgt in /proc/PID/status), or reads it (blocked, signalfd).
+func (s *server) handles(sig syscall.Signal) bool {
+	return (s.mask("SigCgt")|s.mask("SigBlk"))&(1<<(sig-1)) != 0
+}
+
+// mask returns a set of signals from the master's /proc/PID/status.
+func (s *server) mask(name string) uint64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+":\t"); ok {
+			mask, _ := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+			return mask
+		}
+	}
+	return 0
+}
+
+// save writes the handler with version in place of v1, as an editor does: never half a file.
+func (s *server) save(version string) {
+	s.t.Helper()
+	s.saveText(func(text string) string { return strings.Replace(text, "'v1'", "'"+version+"'", 1) })
+}
+
+func (s *server) saveText(edit func(original string) string) {
+	s.t.Helper()
+	original, err := os.ReadFile("prefork/app/handler.php")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	file := filepath.Join(s.app, "handler.php")
+	if err := os.WriteFile(file+"~", []byte(edit(string(original))), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Rename(file+"~", file); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// ask returns the body of an answer on a new connection.
+func (s *server) ask(path string) string {
+	s.t.Helper()
+	_, body, err := get("http://" + s.address + path)
+	if err != nil {
+		s.t.Fatalf("GET %s: %v", path, err)
+	}
+	return strings.TrimSpace(body)
+}
+
+// tree returns the pids of the master's descendants by their depth: children first.
+func (s *server) tree() [][]int {
+	s.t.Helper()
+	procs, err := procfs.AllProcs()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	children := map[int][]int{}
+	for _, proc := range procs {
+		if stat, err := proc.Stat(); err == nil && stat.State != "Z" {
+			children[stat.PPID] = append(children[stat.PPID], proc.PID)
+		}
+	}
+	var levels [][]int
+	for level := []int{s.cmd.Process.Pid}; ; {
+		var next []int
+		for _, pid := range level {
+			next = append(next, children[pid]...)
+		}
+		if len(next) == 0 {
+			return levels
+		}
+		slices.Sort(next)
+		levels = append(levels, next)
+		level = next
+	}
+}
+
+// leaves are the workers, the task workers and the user processes.
+func (s *server) leaves() []int {
+	levels := s.tree()
+	if len(levels) == 0 {
+		return nil
+	}
+	return levels[len(levels)-1]
+}
+
+// leavesWhenComplete waits until there are count of them.
+func (s *server) leavesWhenComplete(count int) []int {
+	s.t.Helper()
+	var pids []int
+	s.eventually(fmt.Sprintf("there are %d workers", count), func() bool {
+		pids = s.leaves()
+		return len(pids) == count
+	})
+	return pids
+}
+
+// replaced waits until none of old is left, and count processes are there again.
+func (s *server) replaced(old []int, count int) []int {
+	s.t.Helper()
+	var pids []int
+	s.eventually("all old workers are replaced", func() bool {
+		pids = s.leaves()
+		return len(pids) == count && len(common(pids, old)) == 0
+	})
+	return pids
+}
+
+func common(a, b []int) []int {
+	var both []int
+	for _, pid := range a {
+		if slices.Contains(b, pid) {
+			both = append(both, pid)
+		}
+	}
+	return both
+}
+
+// alone says whether nothing of the server's process group is left.
+func (s *server) alone() bool {
+	return errors.Is(syscall.Kill(-s.cmd.Process.Pid, 0), syscall.ESRCH)
+}
+
+// get asks on a connection of its own.
+func get(url string) (status int, body string, err error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: deadline}
+	response, err := client.Get(url)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
+}
+
+// client keeps its connection until the server closes it behind an answer. Unlike http.Client it never asks twice.
+type client struct {
+	address string
+	conn    net.Conn
+	reader  *bufio.Reader
+}
+
+func (c *client) get(path string) error {
+	if c.conn == nil {
+		conn, err := net.DialTimeout("tcp", c.address, deadline)
+		if err != nil {
+			return err
+		}
+		c.conn, c.reader = conn, bufio.NewReader(conn)
+	}
+	if err := c.conn.SetDeadline(time.Now().Add(deadline)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path); err != nil {
+		return err
+	}
+	response, err := http.ReadResponse(c.reader, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %s", response.Status)
+	}
+	if response.Close {
+		c.close()
+	}
+	return nil
+}
+
+func (c *client) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// freePort returns a port that nobody listened on a moment ago.
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// output collects what the server prints.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
