@@ -7,8 +7,8 @@ func (p Process) Masks() (Masks, error) {
 		return Masks{}, p.still(err, "signal masks")
 	}
 	return Masks{
-		Blocked: SignalSet(status.blocked),
-		Ignored: SignalSet(status.ignored),
-		Caught:  SignalSet(status.caught),
+		Blocked: status.blocked,
+		Ignored: status.ignored,
+		Caught:  status.caught,
 	}, p.still(nil, "signal masks")
 }

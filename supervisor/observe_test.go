@@ -22,8 +22,8 @@ type fakeNode struct {
 }
 
 var (
-	managerMasks = signals.Masks{Caught: signals.SetOf(swooleManager...)}
-	workerMasks  = signals.Masks{Caught: signals.SetOf(zendCaught...), Blocked: signals.SetOf(swooleWorker...)}
+	managerMasks = signals.Masks{Caught: signals.NewSet(swooleManager...)}
+	workerMasks  = signals.Masks{Caught: signals.NewSet(zendCaught...), Blocked: signals.NewSet(swooleWorker...)}
 )
 
 func newFakeTree() *fakeTree {
@@ -198,7 +198,7 @@ func TestBootWaitsForWhatIsMissing(t *testing.T) {
 		arrange func(*fakeTree)
 		ready   bool
 	}{
-		{"php has just started", func(f *fakeTree) { f.procs[1] = fakeNode{masks: signals.Masks{Caught: signals.SetOf(zendCaught...)}} }, false},
+		{"php has just started", func(f *fakeTree) { f.procs[1] = fakeNode{masks: signals.Masks{Caught: signals.NewSet(zendCaught...)}} }, false},
 		{"no worker yet", func(f *fakeTree) {}, false},
 		{"a worker loads its code", func(f *fakeTree) { f.worker(2, "0") }, false},
 		{"one of two serves", func(f *fakeTree) { f.worker(2, "do_epoll_wait"); f.worker(3, "0") }, false},

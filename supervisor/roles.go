@@ -51,7 +51,7 @@ type proc struct {
 
 // zendSignals are caught by PHP itself from its start (ZEND_SIGNALS, Zend/zend_signal.c: zend_sigs), whether or not the
 // script has installed a handler: alone they say nothing, and SIGUSR1 still ends such a process.
-var zendSignals = signals.SetOf(syscall.SIGPROF, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT,
+var zendSignals = signals.NewSet(syscall.SIGPROF, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT,
 	syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
 
 // handles reports whether p, a PHP process, is prepared for sig by its script or extension, as far as it can be told from
@@ -64,10 +64,10 @@ func (p proc) handles(sig syscall.Signal) bool {
 	if !p.masks.Caught.Has(sig) {
 		return false
 	}
-	return !zendSignals.Has(sig) || p.masks.Caught.Without(zendSignals) != 0
+	return !zendSignals.Has(sig) || p.masks.Caught&^zendSignals != 0
 }
 
-// fatal reports whether sig would end p or be lost on it: it is neither handled nor blocked.
+// ignores reports whether sig would be lost on p.
 func (p proc) ignores(sig syscall.Signal) bool { return p.masks.Ignored.Has(sig) }
 
 // classify gives each process of a tree its role. The first is the master; parents come before their

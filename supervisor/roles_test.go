@@ -38,7 +38,7 @@ func procs(fakes []fakeProc) []proc {
 	for _, f := range fakes {
 		out = append(out, proc{
 			Info:  signals.Info{Process: signals.Process{PID: f.pid}, PPID: f.ppid},
-			masks: signals.Masks{Caught: signals.SetOf(f.caught...), Blocked: signals.SetOf(f.blocked...)},
+			masks: signals.Masks{Caught: signals.NewSet(f.caught...), Blocked: signals.NewSet(f.blocked...)},
 			title: f.title,
 		})
 	}
