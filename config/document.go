@@ -55,10 +55,6 @@ func (d *document) syntaxError(err error) *Error {
 		return &Error{File: d.name, Msg: strings.TrimPrefix(err.Error(), "toml: ")}
 	}
 	line, col := d.lineCol(pe.Position.Start)
-	// A line that the parser gave up on at its very end is reported as the next.
-	if pe.Position.Line > 0 && pe.Position.Line < line {
-		line, col = pe.Position.Line, 1
-	}
 	return &Error{File: d.name, Line: line, Col: col, Msg: pe.Message}
 }
 
