@@ -81,6 +81,9 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 
 // begin takes the snapshot and sends the signal, unless it could not work.
 func (r *reloading) begin() error {
+	if r.s.RestartOnly != "" {
+		return &cannotReload{r.s.RestartOnly}
+	}
 	if r.sig == 0 {
 		return &cannotReload{r.s.Kind + " has no signal for this"}
 	}

@@ -52,6 +52,9 @@ type Server struct {
 	PIDFile string   // absolute; "" when the server writes none
 	Signals Signals
 	Layout  Layout // how its processes are arranged
+	// RestartOnly says why a worker reload never makes code live on this server, "" where it does. Every reload is a
+	// restart then.
+	RestartOnly string
 	Probe   Probe  // answers when the server is ready; nil: the ports that it binds
 
 	ReadyTimeout  time.Duration // from the start to ready
