@@ -103,12 +103,12 @@ func parsePIDFile(data []byte) (int, error) {
 		var state struct {
 			Master *json.Number `json:"masterProcessId"`
 		}
-		err := json.Unmarshal(text, &state)
-		var syntax *json.SyntaxError
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		err := decoder.Decode(&state)
 		switch {
-		case errors.As(err, &syntax) && syntax.Offset >= int64(len(text)):
+		case errors.Is(err, io.ErrUnexpectedEOF):
 			return 0, ErrIncomplete
-		case err != nil:
+		case err != nil || decoder.InputOffset() != int64(len(text)):
 			return garbage("is not the state file of a server")
 		case state.Master == nil: // Octane writes its configuration first
 			return 0, ErrIncomplete

@@ -14,6 +14,10 @@ import (
 // has ended too), or its pid belongs to a later process now.
 var ErrGone = errors.New("process is gone")
 
+// errHidden says that /proc (Linux) is mounted with hidepid and the process belongs to
+// somebody else: it exists, and nothing can be said about it.
+var errHidden = errors.New("hidden by the hidepid option of /proc")
+
 // Process identifies one process for as long as the machine runs; a later
 // process with the same pid is another Process. Values may be compared with ==
 // and stored. The zero value identifies nothing.

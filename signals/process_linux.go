@@ -18,10 +18,6 @@ import (
 // own tick is; 100 on every architecture that Go runs on.
 const userHZ = 100
 
-// errHidden says that /proc is mounted with hidepid and the process belongs to
-// somebody else: it exists, and nothing can be said about it.
-var errHidden = errors.New("hidden by the hidepid option of /proc")
-
 // readInfo looks at whatever has this pid now, zombies included.
 func readInfo(pid int) (Info, error) {
 	dir := "/proc/" + strconv.Itoa(pid)

@@ -1,7 +1,9 @@
 package signals
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 )
 
@@ -83,10 +85,11 @@ func Tree(root Process) ([]Info, error) {
 	return tree, nil
 }
 
-// Ancestors returns the parent of the calling process, its parent, and so on.
+// Ancestors returns the parent of the calling process, its parent, and so on, as
+// far as they can be seen (not across namespaces, nor under hidepid).
 func Ancestors() ([]Process, error) {
 	var chain []Process
-	self, err := readInfo(Self().PID)
+	self, err := readInfo(os.Getpid())
 	for pid := self.PPID; err == nil && pid > 0; {
 		var info Info
 		if info, err = readInfo(pid); err == nil {
@@ -94,7 +97,7 @@ func Ancestors() ([]Process, error) {
 			pid = info.PPID
 		}
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, errHidden) {
 		return nil, fmt.Errorf("read ancestors: %w", err)
 	}
 	return chain, nil

@@ -1,0 +1,3 @@
+package signals
+
+var platformRoles map[string]func(argument string)
