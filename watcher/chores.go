@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -76,39 +77,71 @@ type sample struct {
 }
 
 func sampleOf(d *dir) sample {
-	return sample{d, d.path, d.id, d.mtime, d.ctime, d.anchor(), append([]fileState(nil), d.files...)}
+	s := sample{d, d.path, d.id, d.mtime, d.ctime, d.anchor(), append([]fileState(nil), d.files...)}
+	for name, m := range d.marks { // what was found, but not reported yet
+		i, known := slices.BinarySearchFunc(s.files, name, byName)
+		switch {
+		case m.op == Deleted:
+			s.files = slices.Delete(s.files, i, i+1)
+		case m.op != 0 && known:
+			s.files[i] = m.next
+		case m.op != 0:
+			s.files = slices.Insert(s.files, i, m.next)
+		}
+	}
+	return s
 }
 
-// compare returns what differs.
-func (s *sample) compare(out []suspect) []suspect {
+// difference is what a poll or the patrol found to differ from what is known.
+type difference struct {
+	suspect
+	stat fileState // zero: gone
+}
+
+// outcome of the comparison of samples.
+type outcome struct {
+	differ []difference
+	same   []difference // the stat was equal but could not be trusted, and the content is equal, too
+}
+
+// compare looks at everything in the sample and reads only what the stat cannot tell.
+func (s *sample) compare(ctx context.Context, r *reader, out *outcome) {
 	var st unix.Stat_t
 	if !s.anchor {
 		err := unix.Stat(s.path, &st)
 		if err != nil || inodeOf(&st) != s.id || st.Mtim.Nano() != s.mtime || st.Ctim.Nano() != s.ctime {
-			out = append(out, suspect{s.dir, ""})
+			out.differ = append(out.differ, difference{suspect: suspect{s.dir, ""}})
 		}
 		if err != nil {
-			return out
+			return
 		}
 	}
 	for i := range s.files {
 		f := &s.files[i]
-		path := joinPath(s.path, f.name)
-		if unix.Stat(path, &st) != nil {
-			out = append(out, suspect{s.dir, f.name})
+		d := difference{suspect: suspect{s.dir, f.name}}
+		if unix.Stat(joinPath(s.path, f.name), &st) == nil {
+			d.stat = stateOf(f.name, &st)
+		}
+		if !d.stat.sameStat(f) {
+			out.differ = append(out.differ, d)
 			continue
 		}
-		if now := stateOf(f.name, &st); f.racy || !now.sameStat(f) {
-			out = append(out, suspect{s.dir, f.name})
+		if !f.racy || !f.known {
+			continue
+		}
+		if now, err := r.look(ctx, joinPath(s.path, f.name), f.name, true); err == nil && now.sameContent(f) {
+			d.stat = now
+			out.same = append(out.same, d)
+		} else if ctx.Err() == nil {
+			out.differ = append(out.differ, d)
 		}
 	}
-	return out
 }
 
 // start plans everything that goes on in the background.
 func (c *chores) start(ctx context.Context) {
 	c.t.onPolled = func() { c.arm(ctx, c.t.opt.PollInterval) }
-	if c.t.polled > 0 {
+	if c.t.toPoll > 0 {
 		c.t.onPolled()
 	}
 	if c.t.opt.Poll == PollAuto && c.t.notifier != nil {
@@ -125,7 +158,7 @@ func (c *chores) start(ctx context.Context) {
 
 // arm plans the next poll, if there is anything to poll.
 func (c *chores) arm(ctx context.Context, d time.Duration) {
-	if !c.armed && c.t.polled > 0 {
+	if !c.armed && c.t.toPoll > 0 {
 		c.armed = true
 		c.after(ctx, d, func() { c.poll(ctx) })
 	}
@@ -163,12 +196,13 @@ func (c *chores) pollPart(ctx context.Context) {
 		return
 	}
 	c.under++
-	c.jobs <- func(context.Context) func() {
-		found := compare(part)
+	c.jobs <- func(ctx context.Context) func() {
+		found := c.compare(ctx, part)
 		return func() {
-			for _, s := range found {
-				c.t.suspect(s)
+			for _, d := range found.differ {
+				c.t.suspect(d)
 			}
+			c.t.calm(found.same)
 			c.under--
 			if c.pollPart(ctx); c.under == 0 {
 				c.armed = false
@@ -192,22 +226,44 @@ func cut(dirs []*dir, n int) (part []sample, rest []*dir) {
 	return part, dirs
 }
 
-func compare(part []sample) (found []suspect) {
+func (c *chores) compare(ctx context.Context, part []sample) (found outcome) {
+	r := newReader(c.t.env)
 	for i := range part {
-		found = part[i].compare(found)
+		part[i].compare(ctx, r, &found)
 	}
 	return found
 }
 
-// suspect follows up a difference from what is known.
-func (t *tree) suspect(s suspect) {
-	switch {
-	case !s.dir.live:
-	case s.name == "":
-		t.dirs[s.dir] = struct{}{}
-	default:
-		now := time.Now()
-		t.mark(s.dir, s.name, now, now)
+// suspect follows up a difference from what is known. What a round of polls finds as the last one did is no new event, or
+// it would never be quiet.
+func (t *tree) suspect(f difference) {
+	d := f.dir
+	if !d.live {
+		return
+	}
+	if f.name == "" {
+		t.dirs[d] = struct{}{}
+		return
+	}
+	if m := d.marks[f.name]; m != nil && m.dirty && m.polled && m.stat.sameStat(&f.stat) {
+		return
+	}
+	now := time.Now()
+	t.mark(d, f.name, now, now)
+	if m := d.marks[f.name]; m != nil {
+		m.polled, m.stat = true, f.stat
+	}
+}
+
+// calm takes over that a file which was looked at soon after a change did not change again.
+func (t *tree) calm(same []difference) {
+	for _, f := range same {
+		if i, ok := f.dir.file(f.name); ok && f.dir.files[i].sameStat(&f.stat) && f.dir.files[i].sameContent(&f.stat) {
+			f.dir.files[i] = f.stat
+		}
+		if m := f.dir.marks[f.name]; m != nil && m.op != 0 && m.next.sameStat(&f.stat) && m.next.sameContent(&f.stat) {
+			m.next = f.stat
+		}
 	}
 }
 
@@ -233,17 +289,18 @@ func (c *chores) patrol(ctx context.Context) {
 		again()
 		return
 	}
-	c.jobs <- func(context.Context) func() {
-		found := compare(part)
+	c.jobs <- func(ctx context.Context) func() {
+		found := c.compare(ctx, part)
 		return func() {
-			c.audit(ctx, found)
+			c.t.calm(found.same)
+			c.audit(ctx, found.differ)
 			again()
 		}
 	}
 }
 
 // audit follows up what the patrol found. An event may still be on its way, so judgement waits.
-func (c *chores) audit(ctx context.Context, found []suspect) {
+func (c *chores) audit(ctx context.Context, found []difference) {
 	t := c.t
 	if len(found) == 0 {
 		return
@@ -251,7 +308,7 @@ func (c *chores) audit(ctx context.Context, found []suspect) {
 	t.absorbHints()
 	t.auditing = true
 	for _, s := range found {
-		if s.name != "" && !differs(s) {
+		if s.name != "" && !c.differs(ctx, s.suspect) {
 			continue // the event came meanwhile
 		}
 		t.suspect(s)
@@ -270,14 +327,12 @@ func (c *chores) audit(ctx context.Context, found []suspect) {
 }
 
 // differs compares with what is known now.
-func differs(s suspect) bool {
-	found := sampleOf(s.dir)
-	for _, f := range found.compare(nil) {
-		if f == s {
-			return true
-		}
+func (c *chores) differs(ctx context.Context, s suspect) bool {
+	if m := s.dir.marks[s.name]; m != nil && m.dirty {
+		return false
 	}
-	return false
+	found := c.compare(ctx, []sample{sampleOf(s.dir)})
+	return slices.ContainsFunc(found.differ, func(d difference) bool { return d.suspect == s })
 }
 
 // distrust switches to polling everything on the file system that d is on.

@@ -33,10 +33,12 @@ type dir struct {
 
 // mark is a name that must be looked at, or whose difference waits to be reported.
 type mark struct {
-	dirty bool
-	op    Op        // 0: no difference found yet
-	next  fileState // what will be known when op is reported
-	since time.Time // since when the file is empty or gone although it was reported with content
+	dirty  bool
+	op     Op        // 0: no difference found yet
+	next   fileState // what will be known when op is reported
+	polled bool      // stat is what a poll found
+	stat   fileState
+	since  time.Time // since when the file is empty or gone although it was reported with content
 }
 
 func (d *dir) anchor() bool { return d.scope == nil }

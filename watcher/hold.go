@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -113,11 +112,12 @@ func (t *tree) composing(d *dir, at time.Time) {
 // hold returns until when somebody else is at work, as far as can be told now; zero means nobody is.
 func (t *tree) hold(now time.Time) time.Time {
 	if path := t.holder.locked(now); path != "" {
-		t.log.Debug("waiting for a lock", zap.String("path", path))
+		t.held++
 		return now.Add(t.env.holdCheck)
 	}
 	for d, last := range t.composer {
 		if until := t.holder.installing(d.path, last, now); !until.IsZero() {
+			t.held++
 			return until
 		}
 	}

@@ -155,6 +155,7 @@ func (t *tree) settle(ctx context.Context, l *link) {
 	for range 8 {
 		t.setHops(l, hops)
 		t.crawl(ctx)
+		t.publish() // so that the events of these names are not dropped
 		again := l.trace()
 		if slices.Equal(again, hops) {
 			return

@@ -100,7 +100,7 @@ func (t *tree) judge(f finding, now time.Time) (until time.Time) {
 	if lacking && now.Before(m.since.Add(t.env.comeBack)) {
 		return m.since.Add(t.env.comeBack)
 	}
-	m.dirty = false
+	m.dirty, m.polled = false, false
 	op := Op(0)
 	switch {
 	case f.there && !known:

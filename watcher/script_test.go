@@ -28,10 +28,12 @@ import (
 //	save a.php "two"        write a temporary file and rename it
 //	mkdir mkdirs touch chmod rm mv ln (symbolic) link (hard) fifo cp (with -p: keeps the time)
 //	run git init            any command
-//	option quiet 50ms       before watch: include, exclude, path, hold, poll, quiet, maxwait
+//	option quiet 50ms       before watch: include, exclude, path, hold, poll, quiet, maxwait, comeback
 //	watch                   start the watcher and wait until it is ready
 //	expect                  the next batch, each change indented on a line of its own: created a.php
+//	expect-some             the next batch contains these changes
 //	quiet                   nothing is to be reported
+//	held                    a batch is held up
 //	overflow                as if the kernel's queue had overflowed
 //	notice TEXT             something was logged that contains the text
 //	stats TEXT              the statistics contain the text
@@ -119,6 +121,10 @@ func (s *script) do(words, want []string) {
 		s.watch()
 	case "expect":
 		s.expect(want)
+	case "expect-some":
+		s.expectSome(want)
+	case "held":
+		s.held()
 	case "quiet":
 		s.quiet()
 	case "overflow":
@@ -173,6 +179,8 @@ func (s *script) option(args []string) {
 		s.opt.Poll = map[string]PollMode{"auto": PollAuto, "always": PollAlways, "never": PollNever}[values[0]]
 	case "quiet":
 		s.opt.Quiet, err = time.ParseDuration(values[0])
+	case "comeback":
+		s.env.comeBack, err = time.ParseDuration(values[0])
 	case "maxwait":
 		s.opt.MaxWait, err = time.ParseDuration(values[0])
 	default:
@@ -188,6 +196,14 @@ func (s *script) watch() {
 		s.opt.Paths = []string{s.dir}
 	}
 	s.w = startWatcher(s.T, s.opt, s.env)
+	s.until("the content of all files", func(t *tree) bool {
+		for _, d := range t.nodes {
+			if slices.ContainsFunc(d.files, func(f fileState) bool { return !f.known && !f.opaque }) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func startWatcher(t *testing.T, opt Options, e *env) *Watcher {
@@ -250,6 +266,47 @@ func (s *script) expect(want []string) {
 	}
 }
 
+// expectSome wants these changes and does not mind others.
+func (s *script) expectSome(want []string) {
+	s.Helper()
+	got := s.next()
+	for _, change := range want {
+		if !slices.Contains(got, change) {
+			s.Fatalf("%s:\n got %q\nwant %q", s.where, got, want)
+		}
+	}
+}
+
+// held waits until the watcher has decided to hold a batch up.
+func (s *script) held() {
+	s.Helper()
+	s.until("a hold", func(t *tree) bool { return t.held > 0 })
+	s.until("a hold", func(t *tree) bool { t.held = 0; return true })
+	s.until("another hold", func(t *tree) bool { return t.held > 0 })
+	select {
+	case b := <-s.w.Batches():
+		s.Fatalf("%s: not held: %v", s.where, b.Changes)
+	default:
+	}
+}
+
+// until waits for a fact about the tree.
+func (s *script) until(what string, fact func(*tree) bool) {
+	s.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		answer := make(chan bool)
+		s.w.calls <- func() { answer <- fact(s.w.tree) }
+		if <-answer {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.Fatalf("%s: %s did not come", s.where, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // quiet makes a change of its own. Events keep their order, so that whatever else were to be reported would come before it,
 // or with it. A round of polls has no order; after the second change a whole round has passed since the first.
 func (s *script) quiet() {
@@ -306,7 +363,7 @@ func fileCommand(cmd string, args []string, at func(string) string) error {
 		if err != nil {
 			return err
 		}
-		time.Sleep(200 * time.Millisecond) // this is what is tested: a program that is slow between truncating and writing
+		time.Sleep(100 * time.Millisecond) // this is what is tested: a program that is slow between truncating and writing
 		_, err = f.WriteString(arg(1))
 		return errors.Join(err, f.Close())
 	case "save":

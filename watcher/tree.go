@@ -43,14 +43,17 @@ type tree struct {
 	composer map[*dir]time.Time // the last change below each vendor/composer that waits to be reported
 	reader   *reader
 	holder   *holder
+	held     int // how often a look was put off; for tests
 
 	auditing    bool             // what is marked now was found by the patrol
 	unannounced map[suspect]bool // changes for which no event has come so far; true: the content does differ
 	onPolled    func()           // called when there is something to poll
 
 	specialChanged bool
-	files, polled  int
+	files          int
 	watchedDirs    int
+	polled         int                   // of the watched directories
+	toPoll         int                   // and anchors
 	stats          atomic.Pointer[Stats] // read by any goroutine
 }
 
@@ -223,7 +226,7 @@ func (t *tree) entry(d *dir, name string, h hint) {
 	if h.op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 || h.op&fsnotify.Chmod != 0 && child != nil && child.unreadable {
 		t.inspect(d, name)
 	}
-	if (child == nil || len(child.files) == 0 && !child.live) && t.match.file(d.scope, name) {
+	if (child == nil || !child.live) && t.match.file(d.scope, name) {
 		t.mark(d, name, h.first, h.last)
 	}
 }
@@ -277,7 +280,13 @@ func (t *tree) enclose(d *dir, scope *scope) {
 	if d.anchor() {
 		t.specialChanged = true
 	}
+	if d.live {
+		t.count(d, -1)
+	}
 	d.scope = scope
+	if d.live {
+		t.count(d, 1)
+	}
 	t.dirs[d] = struct{}{}
 }
 
@@ -439,12 +448,19 @@ func (t *tree) aliases(id inode) (n int) {
 // more paths than anybody wants.
 const maxAliases = 8
 
+// count keeps the statistics. An anchor is not worth mentioning.
 func (t *tree) count(d *dir, n int) {
-	t.watchedDirs += n
-	if d.polled {
-		if t.polled += n; n > 0 && t.onPolled != nil {
-			t.onPolled()
-		}
+	if !d.anchor() {
+		t.watchedDirs += n
+	}
+	if !d.polled {
+		return
+	}
+	if t.toPoll += n; n > 0 && t.onPolled != nil {
+		t.onPolled()
+	}
+	if !d.anchor() {
+		t.polled += n
 	}
 }
 
