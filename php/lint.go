@@ -81,10 +81,10 @@ func (p PHP) Lint(ctx context.Context, files []string, options LintOptions) (Res
 		switch {
 		case verdict.problem != nil:
 			result.Problems = append(result.Problems, *verdict.problem)
+		case verdict.gone:
+			result.Checked--
 		case verdict.unreadable != nil:
 			result.Unreadable = append(result.Unreadable, Unreadable{suspects[i], verdict.unreadable})
-			result.Checked--
-		case verdict.gone:
 			result.Checked--
 		}
 	}

@@ -38,7 +38,12 @@ if (!is_dir(dirname($path($options['pid-file'])))) {
 }
 
 $mode = $options['mode'] === 'base' ? SWOOLE_BASE : SWOOLE_PROCESS;
-$server = new Server($options['host'], (int) $options['port'], $mode);
+try {
+    $server = new Server($options['host'], (int) $options['port'], $mode);
+} catch (Swoole\Exception $e) {
+    fwrite(STDERR, "{$e->getMessage()}\n");
+    exit($e->getCode() ?: 1);
+}
 $server->set([
     'worker_num' => (int) $options['workers'],
     'task_worker_num' => (int) $options['tasks'],
