@@ -57,7 +57,7 @@ func (d *processes) attach(number int) (generation, error) {
 	if j.Verdict != signals.Master {
 		return nil, &bootError{what: fmt.Sprintf("no master in %s: %s", d.opt.Server.PIDFile, j.Reason)}
 	}
-	t := newTree(number, j.Master, 0, &output{})
+	t := d.newTree(number, j.Master, 0, &output{})
 	t.found = true
 	if err := d.takeOver(t); err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (d *processes) attach(number int) (generation, error) {
 }
 
 func (d *processes) adopt(a *Adoption) (generation, error) {
-	t := newTree(a.Generation, a.Master, 0, &output{})
+	t := d.newTree(a.Generation, a.Master, 0, &output{})
 	t.ours, t.found = true, true
 	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
 		t.group = a.Group
@@ -176,11 +176,16 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 		out.drained(linger)
 		return nil, d.bootFailed(out, "the server ended at once: "+exit.String(), exit, false)
 	}
-	t := newTree(number, root, root.PID, out)
+	t := d.newTree(number, root, root.PID, out)
 	t.ours = true
 	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now()}
 	if err := b.wait(ctx); err != nil {
-		d.kill(t)
+		// Whatever is there by now gets a moment to end by itself, so that it removes its pid file and its sockets.
+		short, cancel := context.WithTimeout(context.Background(), 2*linger)
+		defer cancel()
+		if endErr := d.end(short, t); endErr != nil {
+			d.note(endErr.Error())
+		}
 		return nil, err
 	}
 	d.save(t)
@@ -238,7 +243,7 @@ type booting struct {
 	begin    time.Time
 	o        *observer
 	named    bool      // the pid file names the master
-	detached bool      // the command has ended and left the master behind
+	detached time.Time // when the command ended; zero: it runs
 	calm     time.Time // since when everything but a listening socket is there
 	why      string    // what is still missing
 }
@@ -279,20 +284,22 @@ func (b *booting) wait(ctx context.Context) error {
 	}
 }
 
-// commandEnded tells a server that daemonized from one that failed: the first leaves a master behind that its pid
-// file names.
+// commandEnded tells a server that daemonized from one that failed: the first leaves a master behind, which its pid file
+// names or soon will.
 func (b *booting) commandEnded(exit Exit) error {
+	b.detached = time.Now()
 	if b.named && b.t.master != b.root && b.t.master.Alive() {
-		b.detached = true
 		b.t.watch()
 		return nil
 	}
-	if j := b.d.judge(signals.Expectation{Programs: b.d.programs()}); exit.Code() == 0 && j.Verdict == signals.Master {
-		b.become(j.Master)
-		b.named, b.detached = true, true
-		b.t.watch()
+	if exit.Code() == 0 && b.s.PIDFile != "" {
+		b.named = false
 		return nil
 	}
+	return b.failed(exit)
+}
+
+func (b *booting) failed(exit Exit) error {
 	b.t.ended(exit)
 	b.t.out.drained(linger) // its last words are the cause
 	what := "the server ended before it was ready: " + exit.String()
@@ -308,7 +315,10 @@ func (b *booting) look(ctx context.Context) (bool, error) {
 	v, err := b.o.look()
 	if errors.Is(err, signals.ErrGone) {
 		b.why = "the master is gone"
-		return false, nil // commandEnded follows
+		if !b.detached.IsZero() && (b.named || time.Since(b.detached) > linger) {
+			return false, b.failed(Exit{Known: true})
+		}
+		return false, nil // the end of the command follows, or a pid file
 	}
 	if err != nil {
 		return false, err
@@ -359,7 +369,7 @@ func (b *booting) accept() {
 	switch {
 	case b.t.master == b.root:
 		go func() { b.t.ended(<-b.exited) }()
-	case !b.detached:
+	case b.detached.IsZero():
 		b.t.watch()
 	}
 }
@@ -368,6 +378,14 @@ func (b *booting) accept() {
 // below wrappers such as a shell.
 func (b *booting) findMaster() {
 	if b.named {
+		return
+	}
+	if !b.detached.IsZero() {
+		if j := b.d.judge(signals.Expectation{Programs: b.d.programs()}); j.Verdict == signals.Master {
+			b.become(j.Master)
+			b.named = true
+			b.t.watch()
+		}
 		return
 	}
 	infos, err := signals.Tree(b.root)

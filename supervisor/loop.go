@@ -149,6 +149,7 @@ type loop struct {
 	owed     Plan // what a refused or failed operation left undone
 	asked    []ask
 	breaker  *loopBreaker
+	exit     Exit          // of the master that ended last
 	failures int           // starts that failed in a row
 	backoff  time.Duration // the next pause before a start; 0: the first
 	retry    *time.Timer   // nil: no start is scheduled
@@ -162,9 +163,11 @@ type operation struct {
 	plan      Plan
 	asked     []ask
 	boot      bool   // nobody waits for an outcome
+	starts    bool   // the server is starting; set by the loop
+	bury      bool   // it only ends what a dead master left behind
 	escalated string // by the operation goroutine; read when it is done
 	started   time.Time
-	cancel    context.CancelFunc
+	cancel    context.CancelCauseFunc
 	events    chan Event    // progress, received by the loop
 	done      chan opResult // one value
 }
@@ -216,10 +219,7 @@ func (s *Supervisor) Run(ctx context.Context, force <-chan struct{}) error {
 				return err
 			}
 		case <-l.died():
-			if err := l.crashed(ctx); err != nil {
-				l.refuseCallers(ErrStopping)
-				return err
-			}
+			l.crashed(ctx)
 		case <-timerC(l.retry):
 			l.retry = nil
 			l.again(ctx)
@@ -277,8 +277,16 @@ func (l *loop) changed(ctx context.Context, b watcher.Batch) {
 		}
 	}
 	l.pending = l.pending.Merge(Decide(b.Changes, l.opt.Rule, l.breaker.ignores))
+	if l.op != nil && l.op.starts && l.pending.Action != None && now.Sub(l.op.started) >= patience {
+		l.op.cancel(errSuperseded)
+	}
 	l.next(ctx)
 }
+
+// patience is how long a start may take until a change ends it: the change may be the cure.
+const patience = 5 * time.Second
+
+var errSuperseded = errors.New("it did not get ready, and a newer change came")
 
 func (l *loop) request(ctx context.Context, a ask) {
 	if l.opt.Mode == Attach && a.Action == Restart {
@@ -316,26 +324,27 @@ func (l *loop) next(ctx context.Context) {
 	l.pending, l.asked = Plan{}, nil
 	l.seq++
 	l.notify(Event{Kind: EventChanged, Plan: plan})
-	l.begin(ctx, op)
+	l.begin(ctx, op, l.gen)
 }
 
-func (l *loop) begin(ctx context.Context, op *operation) {
+// begin starts an operation on gen.
+func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
 	l.stopTimer(&l.retry)
 	l.stopTimer(&l.hold)
-	opCtx, cancel := context.WithCancel(ctx)
+	opCtx, cancel := context.WithCancelCause(ctx)
 	op.started, op.cancel = time.Now(), cancel
 	op.events, op.done = make(chan Event), make(chan opResult, 1)
 	l.op = op
 	l.breaker.begin(op.started)
-	l.state = stateOf(op.plan.Action, l.gen != nil)
+	l.state = stateOf(op.plan.Action, gen != nil)
+	op.starts = gen == nil
 	w := &worker{driver: l.driver, opt: &l.opt, op: op, seq: l.seq, number: l.lastGen + 1}
-	gen := l.gen
 	go func() { op.done <- w.run(opCtx, gen) }()
 }
 
 // boot starts the server for nobody in particular: at the beginning, or to look for somebody else's master.
 func (l *loop) boot(ctx context.Context) {
-	l.begin(ctx, &operation{plan: Plan{Action: Restart}, boot: true})
+	l.begin(ctx, &operation{plan: Plan{Action: Restart}, boot: true}, nil)
 }
 
 func stateOf(a Action, running bool) State {
@@ -353,13 +362,16 @@ func (l *loop) progress(e Event) {
 	if e.Kind == EventEscalated && e.Plan.Action == Restart {
 		l.state = Restarting
 	}
+	if e.Kind == EventStarting {
+		l.op.starts = true
+	}
 	l.notify(e)
 }
 
 // finished takes the result of the operation. Its error ends Run.
 func (l *loop) finished(ctx context.Context, r opResult) error {
 	op := l.op
-	l.op.cancel()
+	l.op.cancel(nil)
 	l.op = nil
 	now := time.Now()
 	l.breaker.end(now, op.boot || r.outcome.Result != Refused)
@@ -367,6 +379,9 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 		l.lastGen = r.gen.Number()
 	}
 	l.gen = r.gen
+	if op.bury {
+		return l.buried(ctx, r)
+	}
 	if op.boot {
 		return l.booted(ctx, op, r)
 	}
@@ -462,7 +477,7 @@ const attachInterval = 500 * time.Millisecond
 const steady = 10 * time.Second
 
 // crashed deals with a master that ended by itself.
-func (l *loop) crashed(ctx context.Context) error {
+func (l *loop) crashed(ctx context.Context) {
 	g := l.gen
 	exit, ran := g.Exit(), time.Since(g.StartedAt())
 	l.gen = nil
@@ -471,25 +486,31 @@ func (l *loop) crashed(ctx context.Context) error {
 	l.notify(Event{Kind: EventCrashed, Detail: l.reason, Output: g.LastLines()})
 	if l.opt.Mode == Attach {
 		l.schedule(attachInterval)
-		return nil
-	}
-	// What a dead master left behind still holds its port and serves old code.
-	endCtx, cancel := context.WithCancel(ctx)
-	cancel()
-	if err := l.driver.end(endCtx, g); err != nil {
-		l.notify(Event{Kind: EventNote, Detail: err.Error()})
-	}
-	if l.opt.Server.Kind == KindNone {
-		if l.opt.Mode == Run {
-			return &ExitError{Code: exit.Code(), Reason: l.reason}
-		}
-		l.notify(Event{Kind: EventWaiting, Detail: l.reason})
-		return nil
+		return
 	}
 	if ran >= steady {
 		l.backoff = 0
 	}
-	l.schedule(l.pause())
+	l.exit = exit
+	l.begin(ctx, &operation{bury: true}, g)
+}
+
+// buried decides what comes after the end of a master, when nothing of it is left.
+func (l *loop) buried(ctx context.Context, r opResult) error {
+	if r.err != nil {
+		l.notify(Event{Kind: EventNote, Detail: r.err.Error()})
+	}
+	l.state = Crashed
+	switch {
+	case l.pending.Action != None || len(l.asked) > 0:
+		l.next(ctx)
+	case l.opt.Server.Kind == KindNone && l.opt.Mode == Run:
+		return &ExitError{Code: l.exit.Code(), Reason: l.reason}
+	case l.opt.Server.Kind == KindNone:
+		l.notify(Event{Kind: EventWaiting, Detail: l.reason})
+	default:
+		l.schedule(l.pause())
+	}
 	return nil
 }
 
@@ -567,7 +588,7 @@ func (l *loop) finish(ctx context.Context, force <-chan struct{}) error {
 // wind ends the operation that runs, then the server.
 func (l *loop) wind(ctx context.Context, op *operation, gen generation) error {
 	if op != nil {
-		op.cancel()
+		op.cancel(ErrStopping)
 		gen = (<-op.done).gen
 	}
 	if gen == nil || l.opt.Mode == Attach {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/hotreload/hotreload/signals"
 )
 
 // worker carries out one operation in its own goroutine and reports to the loop.
@@ -21,6 +23,9 @@ type worker struct {
 
 // run does the operation on the generation that serves now (nil: none) and returns what serves after it.
 func (w *worker) run(ctx context.Context, gen generation) opResult {
+	if w.op.bury {
+		return w.bury(gen)
+	}
 	if w.op.boot {
 		g, err := w.start(ctx)
 		if err != nil {
@@ -34,6 +39,13 @@ func (w *worker) run(ctx context.Context, gen generation) opResult {
 		return w.outcome(opResult{gen: gen}, plan.Action, Refused, evidence{}, w.refusedText(gen, refusal))
 	}
 	return w.act(ctx, gen, plan.Action)
+}
+
+// bury ends what a dead master left behind: it holds the port, and serves old code.
+func (w *worker) bury(gen generation) opResult {
+	now, cancel := context.WithCancel(context.Background())
+	cancel() // there is nobody left to be asked
+	return opResult{err: w.driver.end(now, gen)}
 }
 
 // gate asks whether the changed code is fit to be loaded. A gate that is itself broken is reported and passed over:
@@ -79,7 +91,7 @@ func (w *worker) act(ctx context.Context, gen generation, action Action) opResul
 	var loop *crashLoop
 	switch {
 	case ctx.Err() != nil:
-		return w.outcome(opResult{gen: gen}, action, Failed, ev, "hotreload is stopping")
+		return w.outcome(opResult{gen: gen}, action, Failed, ev, context.Cause(ctx).Error())
 	case errors.As(err, &loop):
 		return w.endCrashLoop(ctx, gen, action, ev, loop)
 	case errors.As(err, &cannot):
@@ -93,7 +105,7 @@ func (w *worker) act(ctx context.Context, gen generation, action Action) opResul
 		}
 		w.escalate(ctx, Restart, why)
 		return w.restart(ctx, gen)
-	case isDone(gen.Done()):
+	case errors.Is(err, signals.ErrGone) && w.hasEnded(ctx, gen):
 		return w.masterDied(ctx, gen, action, ev)
 	default:
 		return w.outcome(opResult{gen: gen}, action, Failed, ev, err.Error()+"; the old code still serves")
@@ -147,7 +159,7 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 		}
 	}
 	if ctx.Err() != nil {
-		return w.outcome(opResult{}, Restart, Failed, ev, "hotreload is stopping")
+		return w.outcome(opResult{}, Restart, Failed, ev, context.Cause(ctx).Error())
 	}
 	g, err := w.start(ctx)
 	if err != nil {
@@ -195,6 +207,7 @@ func (w *worker) start(ctx context.Context) (generation, error) {
 			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
 		}
 	}
+	w.emit(ctx, Event{Kind: EventStarting})
 	return w.driver.boot(ctx, w.number)
 }
 
@@ -251,11 +264,14 @@ func nonNil[T any](s []T) []T {
 	return s
 }
 
-func isDone(c <-chan struct{}) bool {
+// hasEnded waits a moment for the end of a master that could not be found any more.
+func (w *worker) hasEnded(ctx context.Context, g generation) bool {
 	select {
-	case <-c:
+	case <-g.Done():
 		return true
-	default:
+	case <-ctx.Done():
+		return false
+	case <-time.After(linger):
 		return false
 	}
 }

@@ -44,8 +44,9 @@ type reloading struct {
 	moved   time.Time // when a process last came or went
 	count   int       // of processes at the last look
 	gone    int       // how many of old were gone at the last look
+	stirred bool      // any process came or went since the signal
 	resent  bool
-	hurried bool
+	again   int // how often the signal was sent again
 }
 
 // reload replaces the workers of g and returns when none that was there before the signal serves any more.
@@ -122,7 +123,7 @@ func (r *reloading) begin() error {
 
 // notUser leaves out the processes that earlier reloads have shown never to be replaced.
 func (r *reloading) notUser(s []sighting) []sighting {
-	return slices.DeleteFunc(s, func(s sighting) bool { return r.g.stays[s.Process] })
+	return slices.DeleteFunc(s, func(s sighting) bool { return r.g.isNeverReplaced(s.Process) })
 }
 
 // follow looks until the reload is verified or cannot be any more.
@@ -188,7 +189,7 @@ func (r *reloading) help(v view) error {
 	now := v.at
 	rest := r.remaining(v)
 	if gone := len(r.old) - len(rest); gone != r.gone || len(v.procs) != r.count {
-		r.gone, r.count, r.moved = gone, len(v.procs), now
+		r.gone, r.count, r.moved, r.stirred = gone, len(v.procs), now, true
 	}
 	if len(rest) == 0 {
 		return nil
@@ -197,7 +198,7 @@ func (r *reloading) help(v view) error {
 	switch {
 	case r.s.Layout == LayoutWorkerman && r.gone > 0 && still >= unmoved && r.neverReloaded(rest):
 		for _, s := range rest {
-			r.g.stays[s.Process] = true
+			r.g.neverReplaced(s.Process)
 		}
 		r.old = r.notUser(r.old)
 		r.want = len(r.old)
@@ -206,12 +207,22 @@ func (r *reloading) help(v view) error {
 		return r.hurry(rest)
 	case r.tasks && r.gone == 0 && still >= stillness && r.resent:
 		return &cannotReload{"no task worker was replaced"}
-	case still >= stillness && !r.resent:
+	case still >= stillness && !r.resent, r.unheard(now):
 		// Another reload was running when ours was asked for: servers drop a second signal.
-		r.resent, r.moved = true, now
+		r.resent, r.again = true, r.again+1
+		r.moved = now
 		return r.g.master.Signal(r.sig)
 	}
 	return nil
+}
+
+// unheard reports whether the signal was lost for sure, or next to it: Swoole forks the first new worker within
+// milliseconds, unless all workers are held up by their work.
+func (r *reloading) unheard(now time.Time) bool {
+	if r.s.Layout != LayoutSwoole || r.tasks || r.again >= 3 || r.stirred {
+		return false
+	}
+	return now.Sub(r.moved) >= unmoved<<r.again
 }
 
 // neverReloaded reports whether all of these wait for work as if nobody had told them to go: a worker that is going

@@ -55,7 +55,7 @@ type Server struct {
 	// RestartOnly says why a worker reload never makes code live on this server, "" where it does. Every reload is a
 	// restart then.
 	RestartOnly string
-	Probe   Probe  // answers when the server is ready; nil: the ports that it binds
+	Probe       Probe // answers when the server is ready; nil: the ports that it binds
 
 	ReadyTimeout  time.Duration // from the start to ready
 	ReloadTimeout time.Duration // from the signal to verified

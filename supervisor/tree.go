@@ -49,6 +49,8 @@ func giveUpCode(e Exit) int {
 // tree is a generation on this machine: a master with its process tree.
 type tree struct {
 	number  int
+	kernel  kernel
+	layout  Layout
 	master  signals.Process
 	group   int  // process group of the tree; 0: not of its own
 	ours    bool // started by us or by an earlier hotreload: may be stopped
@@ -57,23 +59,22 @@ type tree struct {
 	out     *output
 	done    chan struct{} // closed when the master has ended
 	exit    Exit          // set before done is closed
+	once    sync.Once     // of the end
 
 	mu      sync.Mutex // guards what status queries read while an operation works on the tree
 	members map[signals.Process]bool
 	last    view
 	listen  []signals.Listener
-
-	// stays are processes that reloads have shown never to be replaced. Only operations touch it.
-	stays map[signals.Process]bool
+	stays   map[signals.Process]bool // processes that reloads have shown never to be replaced
 }
 
-func newTree(number int, master signals.Process, group int, out *output) *tree {
+func (d *processes) newTree(number int, master signals.Process, group int, out *output) *tree {
 	started, err := master.StartedAt()
 	if err != nil {
 		started = time.Now()
 	}
 	return &tree{
-		number: number, master: master, group: group, started: started, out: out, done: make(chan struct{}),
+		number: number, kernel: d.kernel, layout: d.opt.Server.Layout, master: master, group: group, started: started, out: out, done: make(chan struct{}),
 		members: map[signals.Process]bool{master: true}, stays: map[signals.Process]bool{},
 	}
 }
@@ -114,8 +115,10 @@ func (t *tree) watch() {
 
 // ended notes how the master ended.
 func (t *tree) ended(e Exit) {
-	t.exit = e
-	close(t.done)
+	t.once.Do(func() {
+		t.exit = e
+		close(t.done)
+	})
 }
 
 // remember keeps the identity of every process seen, so that none is forgotten when its parent dies.
@@ -191,8 +194,24 @@ func (t *tree) belongs(i signals.Info) bool {
 	return t.members[i.Process] || (t.group > 1 && i.PGID == t.group)
 }
 
-// Describe returns what status shows of the tree.
+// neverReplaced notes that reloads pass p by.
+func (t *tree) neverReplaced(p signals.Process) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.stays[p] = true
+}
+
+func (t *tree) isNeverReplaced(p signals.Process) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.stays[p]
+}
+
+// Describe looks at the tree, and returns what status shows of it.
 func (t *tree) Describe() (*MasterStatus, []WorkerStatus) {
+	if v, err := newObserver(t.kernel, t.layout, t.master).look(); err == nil {
+		t.remember(v)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m := &MasterStatus{PID: t.master.PID, StartedAt: t.started, UptimeS: time.Since(t.started).Seconds()}
