@@ -113,20 +113,28 @@ func (t *tree) unlink(l *link) {
 
 // hooked handles events at a name that decides where a link leads.
 func (t *tree) hooked(l *link, h hint) {
-	if l.dir != nil {
-		if h.op&^(fsnotify.Write|fsnotify.Chmod) == 0 {
-			if t.match.file(l.dir.scope, l.name) && (l.dir.children[l.name] == nil || !l.dir.children[l.name].live) {
-				t.mark(l.dir, l.name, h.first, h.last)
-			}
-			return
-		}
-	} else if h.op == fsnotify.Write {
-		return // of a single file: it is marked by its own name
+	if h.op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 {
+		t.recheck[l] = true
+		return
 	}
-	if fresh := h.op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0; fresh {
-		t.recheck[l] = true
-	} else if n := t.nodes[l.path]; n != nil && n.unreadable {
-		t.recheck[l] = true
+	// The way is the same; what it leads to was written to, or its mode was changed.
+	if n := t.nodes[l.path]; n != nil && n.live {
+		if n.unreadable {
+			t.recheck[l] = true
+		}
+		return
+	}
+	if l.dir != nil {
+		if t.match.file(l.dir.scope, l.name) {
+			t.mark(l.dir, l.name, h.first, h.last)
+		}
+		return
+	}
+	dir, name := split(l.path)
+	if d := t.nodes[dir]; d != nil {
+		if _, single := d.only[name]; single {
+			t.mark(d, name, h.first, h.last)
+		}
 	}
 }
 
@@ -235,16 +243,19 @@ func (t *tree) arriveRoot(r *link, fresh bool) {
 		if d.only == nil {
 			d.only = map[string]struct{}{}
 		}
-		d.only[name] = struct{}{}
-		t.specialChanged = true
+		if _, known := d.only[name]; !known {
+			d.only[name] = struct{}{}
+			t.specialChanged = true
+		}
 	}
 	if kind != unix.S_IFDIR {
-		t.markSingle(r.path, st)
+		t.markSingle(r.path, st, fresh)
 	}
 }
 
-// markSingle marks a root that is, or was, a single file.
-func (t *tree) markSingle(path string, st *unix.Stat_t) {
+// markSingle marks a root that is, or was, a single file. Without an event only the appearance of one is news here;
+// polls look at the files that are known.
+func (t *tree) markSingle(path string, st *unix.Stat_t, fresh bool) {
 	dir, name := split(path)
 	d := t.nodes[dir]
 	if d == nil {
@@ -253,20 +264,17 @@ func (t *tree) markSingle(path string, st *unix.Stat_t) {
 	if _, single := d.only[name]; !single {
 		return
 	}
-	i, known := d.file(name)
+	_, known := d.file(name)
 	switch {
 	case st == nil && !known:
-	case st != nil && t.adopting && !known:
+	case st != nil && !known && t.adopting:
 		state := stateOf(name, st)
 		state.racy = true // so that it is read before Ready
 		d.put(state)
 		t.files++
-	case st != nil && known:
-		if state := stateOf(name, st); d.files[i].racy || !d.files[i].sameStat(&state) {
-			t.mark(d, name, time.Now(), time.Now())
-		}
-	default:
-		t.mark(d, name, time.Now(), time.Now())
+	case fresh && !t.adopting, st != nil && !known && d.marks[name] == nil:
+		now := time.Now()
+		t.mark(d, name, now, now)
 	}
 }
 

@@ -55,7 +55,7 @@ func TestScripts(t *testing.T) {
 			runScript(t, file, string(text), PollAuto)
 		})
 		if strings.HasPrefix(string(text), "# also polled") {
-			t.Run(name+"/polled", func(t *testing.T) {
+			t.Run("polled-"+name, func(t *testing.T) {
 				t.Parallel()
 				runScript(t, file, string(text), PollAlways)
 			})
