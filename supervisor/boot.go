@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -53,7 +54,7 @@ func (d *processes) boot(ctx context.Context, number int) (generation, error) {
 
 // attach finds the master that somebody else started.
 func (d *processes) attach(number int) (generation, error) {
-	j := d.judge(signals.Expectation{})
+	j := d.judge(signals.Expectation{Programs: d.programs()})
 	if j.Verdict != signals.Master {
 		return nil, &bootError{what: fmt.Sprintf("no master in %s: %s", d.opt.Server.PIDFile, j.Reason)}
 	}
@@ -67,7 +68,7 @@ func (d *processes) attach(number int) (generation, error) {
 
 func (d *processes) adopt(a *Adoption) (generation, error) {
 	t := d.newTree(a.Generation, a.Master, 0, &output{})
-	t.ours, t.found = true, true
+	t.ours, t.found, t.token = true, true, a.Token
 	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
 		t.group = a.Group
 	}
@@ -161,7 +162,8 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	if err := d.clearPIDFile(); err != nil {
 		return nil, err
 	}
-	cmd, out, err := d.start()
+	token := "HOTRELOAD_SERVER=" + rand.Text()
+	cmd, out, err := d.start(token)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +179,7 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 		return nil, d.bootFailed(out, "the server ended at once: "+exit.String(), exit, false)
 	}
 	t := d.newTree(number, root, root.PID, out)
-	t.ours = true
+	t.ours, t.token = true, token
 	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now()}
 	if err := b.wait(ctx); err != nil {
 		// Whatever is there by now gets a moment to end by itself, so that it removes its pid file and its sockets.
@@ -192,8 +194,8 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	return t, nil
 }
 
-// start executes the command in a process group of its own.
-func (d *processes) start() (*exec.Cmd, *output, error) {
+// start executes the command in a process group of its own, with token in its environment.
+func (d *processes) start(token string) (*exec.Cmd, *output, error) {
 	s := &d.opt.Server
 	dir, err := filepath.EvalSymlinks(s.Dir)
 	if err != nil {
@@ -206,7 +208,11 @@ func (d *processes) start() (*exec.Cmd, *output, error) {
 	}
 	defer st.closeTheirs()
 	cmd := exec.Command(s.Command[0], s.Command[1:]...)
-	cmd.Dir, cmd.Env = dir, s.Env
+	env := s.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	cmd.Dir, cmd.Env = dir, append(slices.Clone(env), token)
 	cmd.Stdout, cmd.Stderr = st.theirs[0], st.theirs[1]
 	if d.opt.Output.Stdin != nil {
 		cmd.Stdin = d.opt.Output.Stdin
@@ -354,7 +360,9 @@ func (b *booting) answers(ctx context.Context, v view) (bool, error) {
 		probe = ProbeListeners(listeners)
 	}
 	if err := probe(ctx); err != nil {
-		b.why = err.Error()
+		if ctx.Err() == nil { // else it is the end of the wait that cut the probe short
+			b.why = err.Error()
+		}
 		return false, nil
 	}
 	b.accept()
@@ -449,7 +457,10 @@ func (b *booting) missing(v view) string {
 			return fmt.Sprintf("the master has no handler for %s yet", signals.SignalName(sig))
 		}
 	}
-	if bossy(master.proc, b.s.Layout) && len(v.serving(false)) == 0 {
+	if b.o.young > 0 && v.at.Sub(b.o.died) < unmoved {
+		return "workers die"
+	}
+	if len(v.serving(false)) == 0 && (bossy(master.proc, b.s.Layout) || b.s.Layout == LayoutForked && v.at.Sub(b.begin) < unmoved) {
 		return "no worker has been started yet"
 	}
 	var starting []string

@@ -65,7 +65,7 @@ func (d *processes) save(t *tree) {
 		return
 	}
 	err := d.opt.Save(Adoption{
-		Master: t.master, Generation: t.number, Group: t.group, BootID: BootID(),
+		Master: t.master, Generation: t.number, Group: t.group, Token: t.token, BootID: BootID(),
 		Members: t.processes(), Mode: d.opt.Mode, Hotreload: os.Getpid(),
 	})
 	if err != nil {

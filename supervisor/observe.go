@@ -16,6 +16,7 @@ type kernel struct {
 	masks func(p signals.Process) (signals.Masks, error)
 	wchan func(p signals.Process) (string, error)
 	title func(p signals.Process) ([]string, error)
+	exe   func(p signals.Process) (string, error)
 	now   func() time.Time
 }
 
@@ -25,6 +26,7 @@ func realKernel() kernel {
 		masks: signals.Process.Masks,
 		wchan: signals.Process.Waiting,
 		title: signals.Process.Cmdline,
+		exe:   signals.Process.Exe,
 		now:   time.Now,
 	}
 }
@@ -70,6 +72,7 @@ type observer struct {
 	known  map[signals.Process]*sighting
 	before map[signals.Process]bool // what was there at the first look: its end is no sign of anything
 	young  int                      // deaths of processes that came after the first look and never served
+	died   time.Time                // the last of these
 }
 
 func newObserver(k kernel, layout Layout, master signals.Process) *observer {
@@ -82,15 +85,15 @@ func (o *observer) look() (view, error) {
 	if err != nil {
 		return view{}, err
 	}
-	if len(infos) == 0 {
-		return view{}, signals.ErrGone
-	}
 	now := o.kernel.now()
 	tree := make([]proc, 0, len(infos))
 	for _, info := range infos {
 		if p, ok := o.examine(info); ok {
 			tree = append(tree, p)
 		}
+	}
+	if len(tree) == 0 || tree[0].Process != o.master {
+		return view{}, signals.ErrGone
 	}
 	roles := classify(o.layout, tree)
 	v := view{at: now}
@@ -119,6 +122,10 @@ func (o *observer) examine(info signals.Info) (proc, bool) {
 	var err error
 	if p.masks, err = o.kernel.masks(info.Process); err != nil {
 		return p, !errors.Is(err, signals.ErrGone)
+	}
+	if o.layout == LayoutForked {
+		// A name that cannot be read speaks for nothing.
+		p.exe, _ = o.kernel.exe(info.Process)
 	}
 	if o.layout == LayoutWorkerman {
 		if args, err := o.kernel.title(info.Process); err == nil {
@@ -152,6 +159,7 @@ func (o *observer) bury(v view) {
 		}
 		if o.before != nil && !o.before[p] && !s.served {
 			o.young++
+			o.died = v.at
 		}
 		delete(o.known, p)
 	}

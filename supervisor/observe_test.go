@@ -46,6 +46,7 @@ func (f *fakeTree) kernel() kernel {
 		masks: func(p signals.Process) (signals.Masks, error) { return f.procs[p.PID].masks, nil },
 		wchan: func(p signals.Process) (string, error) { return f.procs[p.PID].wchan, nil },
 		title: func(signals.Process) ([]string, error) { return nil, nil },
+		exe:   func(signals.Process) (string, error) { return "", nil },
 		now:   func() time.Time { return f.now },
 	}
 }

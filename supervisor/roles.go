@@ -46,8 +46,12 @@ const KindNone = "none"
 type proc struct {
 	signals.Info
 	masks signals.Masks
-	title string // first argument, read for Workerman only
+	title string // the command line, read for Workerman only
+	exe   string // the executable, read for LayoutForked only; "" when unknown
 }
+
+// forkOf reports whether p may be a fork of parent, and not a command that parent runs.
+func (p proc) forkOf(parent proc) bool { return p.exe == parent.exe || p.exe == "" || parent.exe == "" }
 
 // zendSignals are caught by PHP itself from its start (ZEND_SIGNALS, Zend/zend_signal.c: zend_sigs), whether or not the
 // script has installed a handler: alone they say nothing, and SIGUSR1 still ends such a process.
@@ -84,7 +88,7 @@ func classify(layout Layout, tree []proc) []Role {
 	for i, p := range tree {
 		index[p.PID] = i
 		roles[i] = Helper
-		if parent, ok := index[p.PPID]; ok && i > 0 {
+		if parent, ok := index[p.PPID]; ok && i > 0 && p.forkOf(tree[parent]) {
 			forked[parent]++
 		}
 	}
@@ -101,7 +105,7 @@ func classify(layout Layout, tree []proc) []Role {
 		roles[m] = Manager
 	}
 	for i := 1; i < len(tree); i++ {
-		if i != boss && tree[i].PPID == tree[boss].PID {
+		if i != boss && tree[i].PPID == tree[boss].PID && tree[i].forkOf(tree[boss]) {
 			roles[i] = childRole(layout, tree[i])
 		}
 	}

@@ -13,7 +13,7 @@ import (
 type fakeProc struct {
 	pid, ppid       int
 	caught, blocked []syscall.Signal
-	title           string
+	title, exe      string
 }
 
 var zendCaught = []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGPROF}
@@ -39,7 +39,7 @@ func procs(fakes []fakeProc) []proc {
 		out = append(out, proc{
 			Info:  signals.Info{Process: signals.Process{PID: f.pid}, PPID: f.ppid},
 			masks: signals.Masks{Caught: signals.NewSet(f.caught...), Blocked: signals.NewSet(f.blocked...)},
-			title: f.title,
+			title: f.title, exe: f.exe,
 		})
 	}
 	return out
@@ -109,6 +109,12 @@ func TestClassify(t *testing.T) {
 		}, []Role{Master, Worker, Helper}},
 		{"any forking server", LayoutForked, []fakeProc{{pid: 1}, {pid: 2, ppid: 1}, {pid: 3, ppid: 1}},
 			[]Role{Master, Worker, Worker}},
+		{"any forking server with a manager", LayoutForked, []fakeProc{{pid: 1}, {pid: 2, ppid: 1}, {pid: 3, ppid: 2}, {pid: 4, ppid: 2}},
+			[]Role{Master, Manager, Worker, Worker}},
+		{"the only worker runs a command", LayoutForked, []fakeProc{{pid: 1, exe: "php"}, {pid: 2, ppid: 1, exe: "php"}, {pid: 3, ppid: 2, exe: "sleep"}},
+			[]Role{Master, Worker, Helper}},
+		{"the master runs a command", LayoutForked, []fakeProc{{pid: 1, exe: "php"}, {pid: 2, ppid: 1, exe: "php"}, {pid: 3, ppid: 1, exe: "sh"}},
+			[]Role{Master, Worker, Helper}},
 		{"any program", LayoutSingle, []fakeProc{{pid: 1}, {pid: 2, ppid: 1}}, []Role{Master, Helper}},
 	}
 	for _, tt := range tests {

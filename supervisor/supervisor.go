@@ -100,6 +100,7 @@ type Adoption struct {
 	Master     signals.Process   `json:"master"`
 	Generation int               `json:"generation"`
 	Group      int               `json:"group"` // the process group of the tree
+	Token      string            `json:"token"` // what the tree has in its environment
 	BootID     string            `json:"boot_id"`
 	Members    []signals.Process `json:"members"` // every process of the tree when this was written
 	Mode       Mode              `json:"mode"`

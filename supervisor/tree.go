@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -52,9 +53,10 @@ type tree struct {
 	kernel  kernel
 	layout  Layout
 	master  signals.Process
-	group   int  // process group of the tree; 0: not of its own
-	ours    bool // started by us or by an earlier hotreload: may be stopped
-	found   bool // it ran before this hotreload did
+	token   string // in the environment of all that the command starts; "" when unknown
+	group   int    // process group of the tree; 0: not of its own
+	ours    bool   // started by us or by an earlier hotreload: may be stopped
+	found   bool   // it ran before this hotreload did
 	started time.Time
 	out     *output
 	done    chan struct{} // closed when the master has ended
@@ -191,7 +193,17 @@ func (t *tree) everybody() ([]signals.Info, error) {
 }
 
 func (t *tree) belongs(i signals.Info) bool {
-	return t.members[i.Process] || (t.group > 1 && i.PGID == t.group)
+	return t.members[i.Process] || (t.group > 1 && i.PGID == t.group) || t.escaped(i)
+}
+
+// escaped reports whether i is an orphan that left the tree (a session of its own, its parent dead) before anybody saw it
+// there: what the command was started with is still in its environment.
+func (t *tree) escaped(i signals.Info) bool {
+	if t.token == "" || (i.PPID != 1 && i.PPID != os.Getpid()) {
+		return false
+	}
+	env, err := i.Environ()
+	return err == nil && slices.Contains(env, t.token)
 }
 
 // neverReplaced notes that reloads pass p by.
