@@ -60,7 +60,7 @@ func newPlace(t *testing.T) *place {
 	}
 	p := &place{
 		t: t, dir: dir, port: freePort(t),
-		pid: filepath.Join(dir, "server.pid"), app: filepath.Join(dir, "app"), out: filepath.Join(dir, "output"),
+		pid: filepath.Join(dir, "server.pid"), app: filepath.Join(dir, "text"), out: filepath.Join(dir, "output"),
 	}
 	if p.to, err = os.OpenFile(p.out, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
 		t.Fatal(err)
@@ -78,11 +78,23 @@ func newPlace(t *testing.T) *place {
 
 // clean ends what a failed test, or a defect, has left behind.
 func (p *place) clean() {
-	for _, line := range left(p.dir, p.out) {
+	for _, line := range p.rest() {
 		pid, _ := strconv.Atoi(strings.Fields(line)[0])
 		p.t.Errorf("left behind: %s", line)
 		if process, err := signals.Lookup(pid); err == nil {
 			_ = process.Signal(syscall.SIGKILL)
+		}
+	}
+}
+
+// rest returns what lives of the server and its relay. A relay ends by itself when it has seen the end of the output, which is
+// after the end of Run: it is waited for.
+func (p *place) rest() []string {
+	for end := time.Now().Add(deadline); ; time.Sleep(5 * time.Millisecond) {
+		rest := left(p.dir, p.out)
+		server := slices.DeleteFunc(slices.Clone(rest), isRelay)
+		if len(rest) == 0 || len(server) > 0 || time.Now().After(end) {
+			return rest
 		}
 	}
 }
@@ -186,7 +198,7 @@ func (p *place) options(b behaviour) supervisor.Options {
 		Restart: supervisor.Backoff{Min: 10 * time.Millisecond},
 		Server: supervisor.Server{
 			Kind: "custom", Command: []string{self}, Dir: p.dir, PIDFile: p.pid, Layout: supervisor.LayoutForked,
-			Env:     append(os.Environ(), b.env()),
+			Env:     append(os.Environ(), b.env(), promptExit),
 			Signals: supervisor.Signals{Reload: b.Reload, Stop: syscall.SIGTERM},
 		},
 	}
@@ -360,18 +372,10 @@ func (r *running) waitEnd() error {
 	return r.err
 }
 
-// nothingLeft checks that no process of the server's lives, and that the pid file is gone. A relay ends when it has seen the
-// end of the server's output, which is not the end of Run.
+// nothingLeft checks that no process of the server's lives, and that the pid file is gone.
 func (r *running) nothingLeft() {
 	r.t.Helper()
-	var rest []string
-	for end := time.Now().Add(deadline); ; time.Sleep(5 * time.Millisecond) {
-		rest = left(r.dir, r.out)
-		if len(rest) == 0 || time.Now().After(end) || !slices.ContainsFunc(rest, isRelay) {
-			break
-		}
-	}
-	if len(rest) > 0 {
+	if rest := r.rest(); len(rest) > 0 {
 		r.t.Errorf("left behind:\n%s", strings.Join(rest, "\n"))
 	}
 	if text, err := os.ReadFile(r.pid); err == nil {
