@@ -359,11 +359,12 @@ func stateOf(a Action, running bool) State {
 }
 
 func (l *loop) progress(e Event) {
+	if e.Kind == eventStarts {
+		l.op.starts = true
+		return
+	}
 	if e.Kind == EventEscalated && e.Plan.Action == Restart {
 		l.state = Restarting
-	}
-	if e.Kind == EventStarting {
-		l.op.starts = true
 	}
 	l.notify(e)
 }
@@ -571,7 +572,7 @@ func (l *loop) finish(ctx context.Context, force <-chan struct{}) error {
 			force = nil
 			cancel()
 		case e := <-l.opEvents():
-			l.notify(e)
+			l.progress(e)
 		case text := <-l.remarks:
 			l.notify(Event{Kind: EventNote, Detail: text})
 		case a := <-l.asks:

@@ -207,7 +207,7 @@ func (w *worker) start(ctx context.Context) (generation, error) {
 			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
 		}
 	}
-	w.emit(ctx, Event{Kind: EventStarting})
+	w.emit(ctx, Event{Kind: eventStarts})
 	return w.driver.boot(ctx, w.number)
 }
 

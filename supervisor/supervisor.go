@@ -157,7 +157,7 @@ type EventKind string
 
 // The events, in the order of a server's life.
 const (
-	EventStarting   EventKind = "starting"   // Detail: the command
+	EventStarting   EventKind = "starting"   // Detail: the command; by the program, once
 	EventAdopted    EventKind = "adopted"    // a running server was taken over
 	EventReady      EventKind = "ready"      // after a start that no operation asked for
 	EventChanged    EventKind = "changed"    // an operation begins: Plan
@@ -168,10 +168,13 @@ const (
 	EventWaiting    EventKind = "waiting"    // nothing more is tried until a change or a request
 	EventIgnored    EventKind = "ignored"    // a file that the server itself writes is ignored from now on: Detail
 	EventNote       EventKind = "note"       // something worth a line: Detail
-	EventStopping   EventKind = "stopping"   // a graceful stop begins
+	EventStopping   EventKind = "stopping"   // by the program, when it is asked to
 	EventStopped    EventKind = "stopped"    // the server has ended
 	EventGateBroken EventKind = "gatebroken" // the gate itself failed and was passed over: Detail
 )
+
+// eventStarts tells the loop that the old server is gone and the new one about to start.
+const eventStarts EventKind = "starts"
 
 // Event is something a person who watches the terminal wants a line about.
 type Event struct {
