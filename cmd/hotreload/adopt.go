@@ -1,0 +1,50 @@
+package main
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/hotreload/hotreload/config"
+	"github.com/hotreload/hotreload/control"
+	"github.com/hotreload/hotreload/signals"
+	"github.com/hotreload/hotreload/supervisor"
+)
+
+// adoption decides whose master it is that runs already, if any does: one that an earlier hotreload started is adopted (or,
+// when it has ended, what it left behind is cleared away); anybody else's is refused.
+func adoption(cfg *config.Config, place control.Place) (a *supervisor.Adoption, note string, err error) {
+	a, unusable := place.Load()
+	if unusable != nil {
+		note = unusable.Error()
+	}
+	if cfg.Server.PIDFile == "" {
+		return a, note, nil
+	}
+	want := signals.Expectation{Programs: programsOf(cfg)}
+	if a != nil {
+		want.Known = a.Master
+	}
+	j := signals.Judge(cfg.Server.PIDFile, want)
+	if j.Verdict != signals.Master || (a != nil && j.Master == a.Master) {
+		return a, note, nil
+	}
+	return nil, "", hinted(
+		fmt.Errorf("a master already runs (pid %d, from %s), and hotreload did not start it", j.PID, cfg.Server.PIDFile),
+		"watch it as it is with `hotreload watch --attach`, or stop it with `kill -%s %d`", signals.SignalName(stopSignal(cfg)), j.PID)
+}
+
+func stopSignal(cfg *config.Config) syscall.Signal {
+	if cfg.Server.Signals.Stop != 0 {
+		return cfg.Server.Signals.Stop
+	}
+	return syscall.SIGTERM
+}
+
+// programsOf are the executables that a master of the configured kind may have; nil: any PHP.
+func programsOf(cfg *config.Config) []string {
+	switch layoutOf(cfg) {
+	case supervisor.LayoutSingle, supervisor.LayoutForked:
+		return []string{"*"}
+	}
+	return nil
+}

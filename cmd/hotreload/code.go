@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/hotreload/hotreload/config"
+	"github.com/hotreload/hotreload/control"
+	"github.com/hotreload/hotreload/php"
+	"github.com/hotreload/hotreload/signals"
+	"github.com/hotreload/hotreload/supervisor"
+)
+
+// code is what `watch` knows of the PHP that runs the server. Its zero value knows none and checks nothing.
+type code struct {
+	php      php.PHP
+	settings php.Settings
+	cfg      *config.Config
+	notes    []string // what a person should know, once
+	found    bool
+}
+
+// inspect finds the server's php and asks it for its settings. That there is none is worth a line, and no reason to stop.
+func inspect(ctx context.Context, cfg *config.Config, reaper *signals.Reaper) *code {
+	c := &code{cfg: cfg}
+	var err error
+	if c.php, err = php.FromCommand(cfg.Server.Command, cfg.Server.Dir, environment(cfg, nil)); err != nil {
+		if cfg.Reload.Lint && cfg.Server.Kind != config.KindNone {
+			c.note("the syntax of changed files is not checked: %v", err)
+		}
+		return c
+	}
+	c.php.Run = reaper.Run
+	if c.settings, err = c.php.Settings(ctx); err != nil {
+		c.note("%v", err)
+		return c
+	}
+	c.found = true
+	return c
+}
+
+func (c *code) note(format string, args ...any) {
+	c.notes = append(c.notes, fmt.Sprintf(format, args...))
+}
+
+// revalidate makes the server's OPcache look at every file again, and returns what its environment needs for that.
+func (c *code) revalidate(place control.Place) []string {
+	if !c.found || c.cfg.Server.Kind == config.KindNone {
+		return nil
+	}
+	dir, err := place.PrivateDir()
+	if err != nil {
+		c.note("OPcache may keep old code: %v", err)
+		return nil
+	}
+	o, err := c.php.WriteOverrides(dir, c.settings)
+	if err != nil {
+		c.note("OPcache may keep old code: %v", err)
+		return nil
+	}
+	if len(o.Replaced) > 0 {
+		c.note("so that workers see new code, the server runs with %s", joinSettings(o.Replaced))
+	}
+	if len(o.Fixed) > 0 {
+		c.note("workers may keep old code: the command fixes %s; take that out", joinSettings(o.Fixed))
+	}
+	return o.Env
+}
+
+func joinSettings(settings []php.Setting) string {
+	words := make([]string, len(settings))
+	for i, s := range settings {
+		words[i] = s.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// gate refuses changed files that do not compile; nil when nothing can or shall be checked.
+func (c *code) gate(warn func(string)) func(context.Context, []string) error {
+	if !c.cfg.Reload.Lint || c.php.Path == "" {
+		return nil
+	}
+	options := php.LintOptions{ShortOpenTag: c.settings.ShortOpenTag}
+	return func(ctx context.Context, files []string) error {
+		files = c.checked(files)
+		if len(files) == 0 {
+			return nil
+		}
+		result, err := c.php.Lint(ctx, files, options)
+		if len(result.Problems) > 0 {
+			p := result.Problems[0]
+			return &supervisor.Refusal{File: c.relative(p.File), Line: p.Line, Message: p.Message, More: len(result.Problems) - 1}
+		}
+		for _, u := range result.Unreadable {
+			warn(fmt.Sprintf("%s could not be checked: %v", c.relative(u.File), u.Err))
+		}
+		return err
+	}
+}
+
+// checked are the files whose syntax matters.
+func (c *code) checked(files []string) []string {
+	var out []string
+	for _, file := range files {
+		if filepath.Ext(file) == ".php" && !c.excluded(c.relative(file)) {
+			out = append(out, file)
+		}
+	}
+	return out
+}
+
+func (c *code) excluded(rel string) bool {
+	for _, pattern := range c.cfg.Reload.LintExclude {
+		if doublestar.MatchUnvalidated(pattern, rel) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *code) relative(file string) string {
+	rel, err := filepath.Rel(c.cfg.Dir, file)
+	if err != nil {
+		return file
+	}
+	return filepath.ToSlash(rel)
+}
+
+// prepare is what must happen before each start in development.
+func prepare(cfg *config.Config) func(context.Context) error {
+	if cfg.Server.Kind != config.KindHyperf {
+		return nil
+	}
+	return func(context.Context) error {
+		_, err := php.ExpireProxies(cfg.Server.Dir)
+		return err
+	}
+}
+
+// ruleOf says what the supervisor does about a changed file.
+func ruleOf(cfg *config.Config) supervisor.Rule {
+	return func(rel string) (supervisor.Action, string) {
+		name, origin := cfg.Action(rel)
+		action, err := supervisor.ParseAction(name)
+		if err != nil {
+			return supervisor.Restart, err.Error() // a new name that nobody taught us: the largest action is never wrong
+		}
+		if cfg.Server.Kind == config.KindHyperf && action != supervisor.None {
+			// Most of its classes come from proxies that only a boot makes anew: anything less would claim a reload that
+			// was none.
+			return supervisor.Restart, "kind hyperf always restarts"
+		}
+		if action != supervisor.Restart || strings.HasPrefix(origin, "kind ") {
+			return action, ""
+		}
+		return action, origin
+	}
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/hotreload/hotreload/config"
+	"github.com/hotreload/hotreload/signals"
+	"github.com/hotreload/hotreload/supervisor"
+)
+
+// conductor turns signals and keys into requests. One goroutine, run, owns its state.
+type conductor struct {
+	s     *session
+	sup   *supervisor.Supervisor
+	sigs  chan os.Signal
+	force chan struct{} // closed when the stop may not be graceful any more
+	stops int           // how often a stop was asked for
+}
+
+// newConductor takes over the signals: from here on none of them ends hotreload by itself.
+func newConductor(s *session, sup *supervisor.Supervisor) *conductor {
+	c := &conductor{s: s, sup: sup, sigs: make(chan os.Signal, 64), force: make(chan struct{})}
+	for _, sig := range handled(s) {
+		// Whoever started us with a signal ignored (nohup; `&` in a script) meant it.
+		if !signal.Ignored(sig) {
+			signal.Notify(c.sigs, sig)
+		}
+	}
+	// A reader of our output that goes away must not take us along: without this, writing to a closed stdout or
+	// stderr ends the program.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return c
+}
+
+// handled are the signals that mean something to us, or that are passed on.
+func handled(s *session) []os.Signal {
+	sigs := []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2}
+	if s.mode == supervisor.Run {
+		sigs = append(append(sigs, syscall.SIGQUIT), passedOn()...)
+	}
+	if s.keys != nil {
+		sigs = append(sigs, syscall.SIGTSTP, syscall.SIGCONT)
+	}
+	return sigs
+}
+
+func (c *conductor) run(ctx context.Context) {
+	defer signal.Stop(c.sigs)
+	if c.s.keys != nil {
+		c.s.beside(func() { c.s.keys.run(ctx) })
+	}
+	for {
+		select {
+		case sig := <-c.sigs:
+			c.signal(ctx, sig.(syscall.Signal))
+		case key := <-c.s.keys.pressed():
+			c.key(ctx, key)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *conductor) signal(ctx context.Context, sig syscall.Signal) {
+	none := c.s.mode == supervisor.Run && c.s.cfg.Server.Kind == config.KindNone
+	name := signals.SignalName(sig)
+	switch sig {
+	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT:
+		// SIGQUIT is how images of php-fpm and Workerman ask for a graceful stop.
+		c.stop(name)
+	case syscall.SIGTSTP:
+		c.suspend()
+	case syscall.SIGCONT:
+		c.s.keys.resume()
+	case syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2:
+		switch {
+		case none:
+			c.pass(sig)
+		case sig == syscall.SIGHUP && c.s.mode != supervisor.Run:
+			c.stop(name)
+		case sig == syscall.SIGUSR2 && c.s.cfg.Server.Signals.ReloadTasks != 0:
+			c.ask(ctx, supervisor.ReloadTasks, name)
+		default:
+			c.ask(ctx, supervisor.Reload, name)
+		}
+	default:
+		c.pass(sig)
+	}
+}
+
+// stop stops gracefully, and the second time at once.
+func (c *conductor) stop(why string) {
+	c.stops++
+	switch c.stops {
+	case 1:
+		c.s.report.Event(supervisor.Event{Kind: supervisor.EventStopping, Detail: why})
+		c.s.stop()
+	case 2:
+		c.s.report.Event(supervisor.Event{Kind: supervisor.EventStopping, Detail: why + " again, so at once"})
+		close(c.force)
+	}
+}
+
+// ask has the supervisor do something. What came of it is an event.
+func (c *conductor) ask(ctx context.Context, action supervisor.Action, who string) {
+	c.s.beside(func() {
+		_, err := c.sup.Do(ctx, supervisor.Request{Action: action, Reason: who})
+		if err != nil && !errors.Is(err, supervisor.ErrStopping) && ctx.Err() == nil {
+			c.s.report.Warn(err.Error())
+		}
+	})
+}
+
+// pass sends the master a signal that is not ours to understand: never to a process that was not identified, and never one that
+// would end it because it has no handler.
+func (c *conductor) pass(sig syscall.Signal) {
+	if err := c.send(sig); err != nil {
+		c.s.log.Debug("signal not passed on", zap.String("signal", signals.SignalName(sig)), zap.Error(err))
+	}
+}
+
+func (c *conductor) send(sig syscall.Signal) error {
+	master := c.s.master.Load()
+	if master == nil {
+		return errors.New("no server runs")
+	}
+	masks, err := master.Masks()
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	if err == nil && !masks.Caught.Has(sig) && !masks.Blocked.Has(sig) {
+		return errors.New("the server has no handler for it")
+	}
+	return master.Signal(sig)
+}
+
+// suspend is Ctrl-Z: the terminal is given back as it was, then we stop as everybody does. The server goes on.
+func (c *conductor) suspend() {
+	if !continuable() {
+		return
+	}
+	c.s.keys.suspend() // until SIGCONT
+	// Not SIGTSTP: signal.Reset does not give back its default action.
+	if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+		c.s.keys.resume()
+	}
+}
+
+// continuable reports whether somebody could continue us once we are stopped: a shell in our session. The kernel
+// asks the same before a Ctrl-Z takes effect (setpgid(2), orphaned process groups).
+func continuable() bool {
+	ancestors, err := signals.Ancestors()
+	if err != nil {
+		return false
+	}
+	session, _ := unix.Getsid(0)
+	for _, p := range ancestors {
+		if group, err := unix.Getpgid(p.PID); err == nil && group != unix.Getpgrp() {
+			theirs, err := unix.Getsid(p.PID)
+			return err == nil && theirs == session
+		}
+	}
+	return false
+}
+
+// key does what a key stands for.
+func (c *conductor) key(ctx context.Context, key byte) {
+	switch key {
+	case 'r':
+		c.ask(ctx, supervisor.Reload, "key r")
+	case 'R':
+		c.ask(ctx, supervisor.Restart, "key R")
+	case 's':
+		c.s.beside(func() {
+			if st, err := c.sup.Status(ctx); err == nil {
+				for _, line := range summary(st) {
+					c.s.report.Info(line)
+				}
+			}
+		})
+	case 'q':
+		c.stop("key q")
+	case '\n', '\r':
+		fmt.Fprintln(c.s.out)
+	case '?', 'h':
+		c.s.report.Info(keysHelp)
+	}
+}
+
+const keysHelp = "keys: r reload, R restart, s status, q quit, ? help"

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/hotreload/hotreload/config"
+	"github.com/hotreload/hotreload/control"
+	"github.com/hotreload/hotreload/signals"
+	"github.com/hotreload/hotreload/supervisor"
+	"github.com/hotreload/hotreload/watcher"
+)
+
+// session is one `watch` or `run`, from its lock to its last line.
+type session struct {
+	mode   supervisor.Mode
+	cfg    *config.Config
+	lock   *control.Lock
+	out    *outlet
+	report reporter
+	log    *zap.Logger
+	reaper *signals.Reaper
+	keys   *keyboard // nil: nobody types
+	starts bool      // a server is started: none was adopted
+
+	// master is whom signals are passed on to: the newest one, as it was written down for an adoption.
+	master atomic.Pointer[signals.Process]
+
+	all  sync.WaitGroup // what runs beside the supervisor
+	stop context.CancelFunc
+}
+
+// serve is `watch` and `run`: everything joined, until it is asked to stop.
+func serve(ctx context.Context, mode supervisor.Mode, src config.Source) error {
+	cfg, err := config.Load(src)
+	if err != nil {
+		return err
+	}
+	if err := complete(mode, cfg); err != nil {
+		return err
+	}
+	lock, err := projectOf(cfg).Acquire(string(mode))
+	if err != nil {
+		return explainTaken(err)
+	}
+	s := &session{mode: mode, cfg: cfg, lock: lock, out: newOutlet(os.Stderr), reaper: signals.NewReaper()}
+	s.report, s.log = newReporter(mode, cfg, s.out)
+	if _, speaks := s.report.(*voice); speaks {
+		s.keys = openKeyboard(os.Stdin)
+	}
+	err = s.run(ctx)
+	s.out.Close()
+	return errors.Join(err, lock.Release())
+}
+
+// complete checks that the configuration says what the mode needs.
+func complete(mode supervisor.Mode, cfg *config.Config) error {
+	if mode != supervisor.Attach {
+		return cfg.RequireCommand()
+	}
+	if cfg.Server.PIDFile == "" {
+		return usageError("--attach finds the server by its pid file: give --pid-file, or server.pid_file in %s", config.FileName)
+	}
+	if cfg.Server.Signals.Reload == 0 {
+		return usageError("--attach reloads by a signal, and a server of kind %q (%s) has none: give --kind", cfg.Server.Kind, cfg.KindWhy)
+	}
+	return nil
+}
+
+// explainTaken says how to talk to the hotreload that is in the way.
+func explainTaken(err error) error {
+	var taken *control.TakenError
+	if !errors.As(err, &taken) {
+		return err
+	}
+	return hinted(err, "ask it with `hotreload status`, end it with `hotreload stop`")
+}
+
+// run builds what is needed, starts it, and takes it down again.
+func (s *session) run(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stopping, stop := context.WithCancel(ctx)
+	s.stop = stop
+	defer s.keys.leave() // also when a panic passes
+	defer s.all.Wait()
+	defer end()
+
+	if err := signals.BecomeSubreaper(); err != nil {
+		s.log.Debug("orphans will not be found", zap.Error(err))
+	}
+	s.beside(func() { _ = s.reaper.Serve(life) }) // it ends with life
+	watch, err := s.watcher()
+	if err != nil {
+		return err
+	}
+	sup, err := s.supervisor(ctx, watch)
+	if err != nil {
+		return err
+	}
+	door, err := s.lock.Listen()
+	if err != nil {
+		return err
+	}
+	s.beside(func() {
+		if err := control.Serve(life, door, sup, s.log); err != nil {
+			s.report.Warn(err.Error())
+		}
+	})
+	c := newConductor(s, sup)
+	s.beside(func() { c.run(life) })
+	if watch != nil && !s.watching(life, stopping, watch) {
+		return nil // stopped before anything was started
+	}
+	if s.starts {
+		s.report.Event(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
+	}
+	err = sup.Run(stopping, c.force)
+	s.clear()
+	return err
+}
+
+// beside runs f until the session ends.
+func (s *session) beside(f func()) {
+	s.all.Go(func() {
+		defer s.keys.leaveOnPanic()
+		f()
+	})
+}
+
+// watcher is nil when nothing is watched.
+func (s *session) watcher() (*watcher.Watcher, error) {
+	if s.mode == supervisor.Run {
+		return nil, nil
+	}
+	w, err := newWatcher(s.cfg, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("watch files: %w", err)
+	}
+	return w, nil
+}
+
+// watching starts the watcher and waits until it misses nothing: a server that is started earlier could load a file that changes
+// unseen. It reports false when hotreload is stopped meanwhile.
+func (s *session) watching(life, stopping context.Context, w *watcher.Watcher) bool {
+	s.beside(func() {
+		if err := w.Run(life); err != nil {
+			s.report.Warn("files are not watched any more: " + err.Error())
+		}
+	})
+	select {
+	case <-w.Ready():
+	case <-stopping.Done():
+		return false
+	}
+	st := w.Stats()
+	s.report.Info(fmt.Sprintf("watching %s in %s (%s)", count(st.Files, "file"), directories(st.Dirs), st.Backend))
+	return true
+}
+
+func directories(n int) string {
+	if n == 1 {
+		return "1 directory"
+	}
+	return fmt.Sprintf("%d directories", n)
+}
+
+// supervisor joins everything that the supervisor needs to know.
+func (s *session) supervisor(ctx context.Context, watch *watcher.Watcher) (*supervisor.Supervisor, error) {
+	cfg := s.cfg
+	opt := supervisor.Options{
+		Mode: s.mode, Version: version, Base: cfg.Dir,
+		Reaper: s.reaper, Output: outputFor(s.mode),
+		Notify: s.report.Event, Log: s.log,
+		Restart:     supervisor.Backoff{Min: cfg.Restart.BackoffMin, Max: cfg.Restart.BackoffMax},
+		MaxFailures: cfg.Restart.MaxFailures,
+	}
+	s.report.Info(fmt.Sprintf("kind %s (%s)", cfg.Server.Kind, cfg.KindWhy))
+	for _, note := range cfg.Preset.Notes {
+		s.report.Warn(note)
+	}
+	var more []string // for the server's environment
+	if watch != nil {
+		more = s.develop(ctx, &opt, watch)
+	}
+	opt.Server = serverOf(cfg, environment(cfg, more), s.reaper)
+	if s.mode == supervisor.Attach {
+		opt.Server.Command = nil
+		return supervisor.New(opt)
+	}
+	place := s.lock.Place()
+	opt.Save = func(a supervisor.Adoption) error {
+		s.master.Store(&a.Master)
+		return place.Save(a)
+	}
+	adopt, note, err := adoption(cfg, place)
+	if err != nil {
+		return nil, err
+	}
+	if note != "" {
+		s.report.Warn(note)
+	}
+	if adopt != nil && adopt.Mode != s.mode && adopt.Master.Alive() {
+		s.report.Warn(fmt.Sprintf("the server was started by `hotreload %s`, and keeps its settings until it is restarted", adopt.Mode))
+	}
+	opt.Adopt = adopt
+	s.starts = adopt == nil || !adopt.Master.Alive()
+	return supervisor.New(opt)
+}
+
+// develop adds what `watch` does more than `run`, and returns what the server's environment needs for it.
+func (s *session) develop(ctx context.Context, opt *supervisor.Options, watch *watcher.Watcher) []string {
+	s.warnOfProduction()
+	code := inspect(ctx, s.cfg, s.reaper)
+	opt.Rule = ruleOf(s.cfg)
+	opt.Gate = code.gate(s.report.Warn)
+	opt.Batches = watch.Batches()
+	opt.WatchStatus = watchStatus(watch)
+	opt.ChangedSince = watch.ChangedSince
+	var more []string
+	if s.mode == supervisor.Watch {
+		opt.Prepare = prepare(s.cfg)
+		more = code.revalidate(s.lock.Place())
+	}
+	for _, note := range code.notes {
+		s.report.Warn(note)
+	}
+	return more
+}
+
+func (s *session) warnOfProduction() {
+	env := os.Getenv("APP_ENV")
+	if v, ok := s.cfg.Server.Env["APP_ENV"]; ok {
+		env = v
+	}
+	if env == "prod" || env == "production" {
+		s.report.Warn(fmt.Sprintf("APP_ENV is %s, and `hotreload watch` is made for development; `hotreload run` is for production", env))
+	}
+}
+
+// clear removes what an adopting hotreload would have needed, once there is nothing left to adopt.
+func (s *session) clear() {
+	if s.mode == supervisor.Attach {
+		return
+	}
+	place := s.lock.Place()
+	if a, err := place.Load(); err == nil && a != nil && a.Master.Alive() {
+		return
+	}
+	err := place.Forget()
+	if dir, dirErr := place.PrivateDir(); dirErr == nil && filepath.IsAbs(dir) {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	if err != nil {
+		s.log.Debug("clear up", zap.Error(err))
+	}
+}
