@@ -179,14 +179,28 @@ func (s *server) waitExit() int {
 
 // takesSignals says whether the master's handlers are installed. A php with Zend signal handling (php -i) shows SIGHUP, SIGINT,
 // SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2 as caught from its first moment, and dies of them all the same. SIGCHLD is not
-// among them; a single process has no use for that one, but ignores or blocks SIGHUP in the same breath.
+// among them; a single process has no use for that one, but ignores SIGHUP in the same breath. A blocked signal is
+// only put off, unless it is blocked to be read from a signalfd, as Swoole does.
 func (s *server) takesSignals() bool {
-	return s.handles(syscall.SIGCHLD) || (s.mask("SigIgn")|s.mask("SigBlk"))&(1<<(syscall.SIGHUP-1)) != 0
+	return s.catches(syscall.SIGCHLD) || has(s.mask("SigIgn"), syscall.SIGHUP) ||
+		has(s.mask("SigBlk"), syscall.SIGHUP) && s.hasSignalfd()
 }
 
-// handles says whether the master has a handler for sig (SigCgt in /proc/PID/status), or reads it (blocked, signalfd).
-func (s *server) handles(sig syscall.Signal) bool {
-	return (s.mask("SigCgt")|s.mask("SigBlk"))&(1<<(sig-1)) != 0
+// catches says whether the master has a handler for sig (SigCgt in /proc/PID/status).
+func (s *server) catches(sig syscall.Signal) bool {
+	return has(s.mask("SigCgt"), sig)
+}
+
+func has(mask uint64, sig syscall.Signal) bool {
+	return mask&(1<<(sig-1)) != 0
+}
+
+func (s *server) hasSignalfd() bool {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.cmd.Process.Pid))
+	return slices.ContainsFunc(files, func(file string) bool {
+		target, _ := os.Readlink(file)
+		return target == "anon_inode:[signalfd]"
+	})
 }
 
 // mask returns a set of signals from the master's /proc/PID/status.

@@ -206,7 +206,7 @@ func TestEarlySignalKillsTheMaster(t *testing.T) {
 		_, _, err := get("http://" + s.address + "/health")
 		return len(text) > 0 && err == nil
 	})
-	if s.handles(syscall.SIGCHLD) {
+	if s.catches(syscall.SIGCHLD) {
 		t.Fatal("it takes signals already")
 	}
 	s.signal(syscall.SIGUSR1)

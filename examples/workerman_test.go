@@ -41,7 +41,7 @@ func startWorkerman(t *testing.T, env ...string) *server {
 	s.run(cmd, "workerman")
 	s.eventually("it answers and takes signals", func() bool {
 		status, _, err := get("http://" + s.address + "/health")
-		return err == nil && status == http.StatusOK && s.handles(syscall.SIGIO)
+		return err == nil && status == http.StatusOK && s.catches(syscall.SIGIO)
 	})
 	return s
 }
