@@ -35,7 +35,7 @@ func New(opt Options) (*Supervisor, error) {
 
 func newSupervisor(opt Options, d driver) *Supervisor {
 	return &Supervisor{
-		opt: opt, driver: d, log: opt.Log,
+		opt: opt, driver: d,
 		asks: make(chan ask), stops: make(chan chan error), queries: make(chan chan Status),
 		remarks: make(chan string), ended: make(chan struct{}),
 	}

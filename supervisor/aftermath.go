@@ -1,0 +1,175 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// finished takes the result of the operation. Its error ends Run.
+func (l *loop) finished(ctx context.Context, r opResult) error {
+	op := l.op
+	l.op.cancel(nil)
+	l.op = nil
+	now := time.Now()
+	l.breaker.end(now, op.boot || r.outcome.Result != Refused)
+	if r.gen != nil && r.gen != l.gen {
+		l.lastGen = r.gen.Number()
+	}
+	l.gen = r.gen
+	if op.bury {
+		return l.buried(ctx, r)
+	}
+	if op.boot {
+		return l.booted(ctx, op, r)
+	}
+	out := r.outcome
+	l.last = &out
+	l.count(out)
+	if out.Result == Verified {
+		l.owed = Plan{}
+	} else {
+		l.owed = op.plan
+	}
+	l.settle(out, r)
+	l.notify(Event{Kind: EventDone, Outcome: &out, Plan: op.plan, Output: out.Output})
+	for _, a := range op.asked {
+		a.reply <- answer{outcome: out}
+	}
+	if l.gen == nil {
+		return l.down(ctx, r)
+	}
+	l.next(ctx)
+	return nil
+}
+
+// booted takes the result of a start that no change and no caller asked for.
+func (l *loop) booted(ctx context.Context, op *operation, r opResult) error {
+	if r.err != nil {
+		l.state, l.reason = Crashed, r.err.Error()
+		l.notify(Event{Kind: EventCrashed, Detail: r.err.Error(), Output: r.outcome.Output})
+		return l.down(ctx, r)
+	}
+	l.state, l.reason, l.failures, l.owed = Ready, "", 0, Plan{}
+	kind := EventReady
+	if r.found {
+		kind = EventAdopted
+		l.pending = l.pending.Merge(r.missed)
+	}
+	l.notify(Event{Kind: kind, Took: time.Since(op.started), PID: masterPID(r.gen)})
+	l.next(ctx)
+	return nil
+}
+
+// settle decides the state that an operation leaves behind.
+func (l *loop) settle(out Outcome, r opResult) {
+	switch {
+	case r.gen == nil:
+		l.state, l.reason = Crashed, out.Error
+	case out.Result == Verified:
+		l.state, l.reason, l.failures = Ready, "", 0
+	default:
+		l.state, l.reason = Degraded, out.Error
+	}
+}
+
+func (l *loop) count(out Outcome) {
+	switch {
+	case out.Result == Refused:
+		l.counters.Refused++
+	case out.Result != Verified:
+		l.counters.Failed++
+	case out.Action == Restart:
+		l.counters.Restarts++
+	default:
+		l.counters.Reloads++
+	}
+}
+
+// down decides what happens when nothing runs any more after an operation: another try, waiting for a
+// change, or giving up.
+func (l *loop) down(ctx context.Context, r opResult) error {
+	l.failures++
+	if l.opt.Mode == Attach {
+		l.schedule(attachInterval)
+		return nil
+	}
+	if l.opt.Mode == Run {
+		if l.opt.MaxFailures > 0 && l.failures >= l.opt.MaxFailures {
+			return &ExitError{Code: giveUpCode(r.exit), Reason: fmt.Sprintf("gave up after %d failed starts: %s", l.failures, l.reason)}
+		}
+		l.schedule(l.pause())
+		return nil
+	}
+	if l.pending.Action == None && len(l.asked) == 0 {
+		l.notify(Event{Kind: EventWaiting, Detail: l.reason})
+	}
+	l.next(ctx)
+	return nil
+}
+
+// attachInterval is how often a master that somebody else is to start is looked for.
+const attachInterval = 500 * time.Millisecond
+
+// steady is how long a server must have run for its end not to count as part of a series.
+const steady = 10 * time.Second
+
+// crashed deals with a master that ended by itself.
+func (l *loop) crashed(ctx context.Context) {
+	g := l.gen
+	exit, ran := g.Exit(), time.Since(g.StartedAt())
+	l.gen = nil
+	l.counters.Crashes++
+	l.state, l.reason = Crashed, "the master ended by itself: "+exit.String()
+	l.notify(Event{Kind: EventCrashed, Detail: l.reason, Output: g.LastLines()})
+	if l.opt.Mode == Attach {
+		l.schedule(attachInterval)
+		return
+	}
+	if ran >= steady {
+		l.backoff = 0
+	}
+	l.exit = exit
+	l.begin(ctx, &operation{bury: true}, g)
+}
+
+// buried decides what comes after the end of a master, when nothing of it is left.
+func (l *loop) buried(ctx context.Context, r opResult) error {
+	if r.err != nil {
+		l.notify(Event{Kind: EventNote, Detail: r.err.Error()})
+	}
+	l.state = Crashed
+	switch {
+	case l.pending.Action != None || len(l.asked) > 0:
+		l.next(ctx)
+	case l.opt.Server.Kind == KindNone && l.opt.Mode == Run:
+		return &ExitError{Code: l.exit.Code(), Reason: l.reason}
+	case l.opt.Server.Kind == KindNone:
+		l.notify(Event{Kind: EventWaiting, Detail: l.reason})
+	default:
+		l.schedule(l.pause())
+	}
+	return nil
+}
+
+// schedule plans the next start.
+func (l *loop) schedule(wait time.Duration) {
+	l.stopTimer(&l.retry)
+	l.retry = time.NewTimer(wait)
+	l.notify(Event{Kind: EventRetry, Wait: wait, Detail: l.reason})
+}
+
+// pause is how long to wait before the next start, doubled each time.
+func (l *loop) pause() time.Duration {
+	b := l.opt.Restart
+	wait := max(l.backoff, b.Min)
+	l.backoff = min(2*wait, b.Max)
+	return wait
+}
+
+func (l *loop) stopTimer(t **time.Timer) {
+	if *t != nil {
+		(*t).Stop()
+		*t = nil
+	}
+}

@@ -1,0 +1,261 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/hotreload/hotreload/signals"
+)
+
+// booting is one start on its way to ready.
+type booting struct {
+	d        *processes
+	s        *Server
+	t        *tree
+	root     signals.Process
+	exited   chan Exit // the end of the command that was started
+	begin    time.Time
+	o        *observer
+	named    bool      // the pid file names the master
+	detached time.Time // when the command ended; zero: it runs
+	calm     time.Time // since when everything but a listening socket is there
+	why      string    // what is still missing
+}
+
+// unnamed is how long a server may serve without writing its pid file before hotreload goes on without it.
+const unnamed = 3 * time.Second
+
+// silent is how long a server may have everything but a listening socket before it is taken for one that needs none.
+const silent = time.Second
+
+func (b *booting) wait(ctx context.Context) error {
+	errLate := errors.New("not ready in time")
+	ctx, cancel := context.WithTimeoutCause(ctx, b.s.ReadyTimeout, errLate)
+	defer cancel()
+	b.o = newObserver(b.d.kernel, b.s.Layout, b.t.master)
+	for {
+		look := time.Now()
+		ready, err := b.look(ctx)
+		if err != nil {
+			return err
+		}
+		if ready {
+			return nil
+		}
+		select {
+		case exit := <-b.exited:
+			if err := b.commandEnded(exit); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			if context.Cause(ctx) == errLate {
+				what := fmt.Sprintf("the server was not ready within %s: %s", b.s.ReadyTimeout, b.why)
+				return b.d.bootFailed(b.t.out, what, Exit{}, true)
+			}
+			return ctx.Err()
+		case <-time.After(pace(look.Sub(b.begin), time.Since(look))):
+		}
+	}
+}
+
+// commandEnded tells a server that daemonized from one that failed: the first leaves a master behind, which its pid file
+// names or soon will.
+func (b *booting) commandEnded(exit Exit) error {
+	b.detached = time.Now()
+	if b.named && b.t.master != b.root && b.t.master.Alive() {
+		b.t.watch()
+		return nil
+	}
+	if exit.Code() == 0 && b.s.PIDFile != "" {
+		b.named = false
+		return nil
+	}
+	return b.failed(exit)
+}
+
+func (b *booting) failed(exit Exit) error {
+	b.t.ended(exit)
+	b.t.out.drained(linger) // its last words are the cause
+	what := "the server ended before it was ready: " + exit.String()
+	if cause := fatalLine(b.t.out.last()); cause != "" {
+		what += ": " + cause
+	}
+	return b.d.bootFailed(b.t.out, what, exit, false)
+}
+
+// look decides whether the server is ready, and notes what is missing.
+func (b *booting) look(ctx context.Context) (bool, error) {
+	b.findMaster()
+	v, err := b.o.look()
+	if errors.Is(err, signals.ErrGone) {
+		b.why = "the master is gone"
+		if !b.detached.IsZero() && (b.named || time.Since(b.detached) > linger) {
+			return false, b.failed(Exit{Known: true})
+		}
+		return false, nil // the end of the command follows, or a pid file
+	}
+	if err != nil {
+		return false, err
+	}
+	b.t.remember(v)
+	if loop := b.o.loops(v, b.t.out.last()); loop != nil {
+		return false, b.d.bootFailed(b.t.out, loop.Error(), Exit{Known: true, Status: 1}, false)
+	}
+	if b.why = b.missing(v); b.why != "" {
+		b.calm = time.Time{}
+		return false, nil
+	}
+	if b.calm.IsZero() {
+		b.calm = v.at
+	}
+	if b.s.PIDFile != "" && !b.named && v.at.Sub(b.calm) < unnamed {
+		b.why = fmt.Sprintf("it has not written %s", b.s.PIDFile)
+		return false, nil
+	}
+	return b.answers(ctx, v)
+}
+
+// answers asks the probe, or without one the sockets that the server listens on.
+func (b *booting) answers(ctx context.Context, v view) (bool, error) {
+	listeners := b.d.listenersOf(b.t)
+	b.t.setListeners(listeners)
+	probe := b.s.Probe
+	if probe == nil && len(listeners) == 0 {
+		b.why = "it does not listen on any port"
+		return v.at.Sub(b.calm) >= silent, nil
+	}
+	if probe == nil {
+		probe = ProbeListeners(listeners)
+	}
+	if err := probe(ctx); err != nil {
+		if ctx.Err() == nil { // else it is the end of the wait that cut the probe short
+			b.why = err.Error()
+		}
+		return false, nil
+	}
+	b.accept()
+	return true, nil
+}
+
+// accept ends the boot: from here on the master is watched by its identity.
+func (b *booting) accept() {
+	if b.s.PIDFile != "" && !b.named {
+		b.d.note(fmt.Sprintf("the server serves, but never wrote %s: is pid_file right?", b.s.PIDFile))
+	}
+	switch {
+	case b.t.master == b.root:
+		go func() { b.t.ended(<-b.exited) }()
+	case b.detached.IsZero():
+		b.t.watch()
+	}
+}
+
+// findMaster finds out which process of the tree is the master: the one that the pid file names, or else the first PHP
+// below wrappers such as a shell.
+func (b *booting) findMaster() {
+	if b.named {
+		return
+	}
+	if !b.detached.IsZero() {
+		if j := b.d.judge(signals.Expectation{Programs: b.d.programs()}); j.Verdict == signals.Master {
+			b.become(j.Master)
+			b.named = true
+			b.t.watch()
+		}
+		return
+	}
+	infos, err := signals.Tree(b.root)
+	if err != nil {
+		return
+	}
+	ids := make([]signals.Process, len(infos))
+	for i, info := range infos {
+		ids[i] = info.Process
+	}
+	if b.s.PIDFile != "" && len(ids) > 0 {
+		j := b.d.judge(signals.Expectation{Tree: ids, Programs: b.d.programs()})
+		if j.Verdict == signals.Master {
+			b.become(j.Master)
+			b.named = true
+			return
+		}
+	}
+	b.become(belowWrappers(infos, b.root))
+}
+
+// belowWrappers follows only children down from root, past programs that only start others.
+func belowWrappers(infos []signals.Info, root signals.Process) signals.Process {
+	children := map[int][]signals.Info{}
+	for _, i := range infos {
+		children[i.PPID] = append(children[i.PPID], i)
+	}
+	at := root
+	for {
+		next := children[at.PID]
+		if len(next) != 1 || !isWrapper(infos, at) {
+			return at
+		}
+		at = next[0].Process
+	}
+}
+
+var wrappers = []string{"sh", "bash", "dash", "ash", "busybox", "env", "sudo", "su", "gosu", "nice", "nohup", "stdbuf", "tini", "dumb-init", "make", "composer"}
+
+func isWrapper(infos []signals.Info, p signals.Process) bool {
+	i := slices.IndexFunc(infos, func(i signals.Info) bool { return i.Process == p })
+	return i >= 0 && slices.Contains(wrappers, infos[i].Comm)
+}
+
+func (b *booting) become(master signals.Process) {
+	if master == b.t.master {
+		return
+	}
+	b.t.setMaster(master)
+	b.o = newObserver(b.d.kernel, b.s.Layout, master)
+}
+
+// missing says what v lacks of a server that can be reloaded and serves; "" when nothing.
+func (b *booting) missing(v view) string {
+	master := v.procs[0]
+	if b.s.Layout == LayoutSingle {
+		return ""
+	}
+	if sig := b.s.Signals.Reload; sig != 0 && !master.handles(sig) && !master.ignores(sig) && b.s.Layout != LayoutForked {
+		if v.at.Sub(b.begin) < silent || !master.served {
+			return fmt.Sprintf("the master has no handler for %s yet", signals.SignalName(sig))
+		}
+	}
+	if b.o.young > 0 && v.at.Sub(b.o.died) < unmoved {
+		return "workers die"
+	}
+	if len(v.serving(false)) == 0 && (bossy(master.proc, b.s.Layout) || b.s.Layout == LayoutForked && v.at.Sub(b.begin) < unmoved) {
+		return "no worker has been started yet"
+	}
+	var starting []string
+	for _, s := range v.procs[1:] {
+		if s.role != UserProcess && !s.served && !(s.role == Helper && v.at.Sub(s.first) > silent) && s.role != Manager {
+			starting = append(starting, s.Process.String())
+		}
+	}
+	if len(starting) > 0 {
+		return fmt.Sprintf("workers have not finished their start (%s)", strings.Join(starting, ", "))
+	}
+	return ""
+}
+
+// bossy reports whether a master is one that has others do the work, so that it cannot be ready without a worker.
+func bossy(master proc, layout Layout) bool {
+	switch layout {
+	case LayoutSwoole:
+		return isManager(master) || master.masks.Blocked.Has(syscall.SIGCHLD)
+	case LayoutWorkerman:
+		return true
+	default:
+		return false
+	}
+}

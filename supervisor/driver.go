@@ -1,0 +1,55 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// driver carries out what the loop decides. The loop calls it from one operation goroutine at a time, and
+// never touches a generation while an operation runs.
+type driver interface {
+	// boot starts a server, or finds the one to attach to, and returns when it is ready. On error nothing
+	// of it is left running.
+	boot(ctx context.Context, number int) (generation, error)
+	// reload replaces workers and returns when all that served before are gone and replaced.
+	// A *cannotReload error says that the next larger action is needed.
+	reload(ctx context.Context, g generation, action Action) (evidence, error)
+	// end stops the server and returns when its whole tree is gone: gracefully until ctx is done or the
+	// stop timeout has passed, then by force. The error says what was not well about the end.
+	end(ctx context.Context, g generation) error
+}
+
+// generation is a running server, as the loop sees it.
+type generation interface {
+	Number() int
+	Done() <-chan struct{} // closed when the master has ended
+	Exit() Exit            // meaningful after Done
+	StartedAt() time.Time
+	Describe() (*MasterStatus, []WorkerStatus)
+	Unwatched() (since time.Time, ok bool)
+	LastLines() []string
+}
+
+// evidence is what a reload or a start is believed on.
+type evidence struct{ old, new []int }
+
+// cannotReload says why an action cannot make a change live on this server, so that a larger one must.
+type cannotReload struct{ why string }
+
+func (e *cannotReload) Error() string { return e.why }
+
+// crashLoop says that workers die as soon as they start.
+type crashLoop struct {
+	deaths int
+	cause  string // the server's own words, "" when it said nothing
+}
+
+func (e *crashLoop) Error() string {
+	if e.cause == "" {
+		return "workers die as soon as they start"
+	}
+	return "workers die as soon as they start: " + e.cause
+}
+
+var errNotVerified = errors.New("not verified in time")
