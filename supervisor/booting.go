@@ -25,6 +25,7 @@ type booting struct {
 	detached time.Time // when the command ended; zero: it runs
 	calm     time.Time // since when everything but a listening socket is there
 	why      string    // what is still missing
+	told     bool      // that it takes long
 }
 
 // unnamed is how long a server may serve without writing its pid file before hotreload goes on without it.
@@ -46,6 +47,10 @@ func (b *booting) wait(ctx context.Context) error {
 		}
 		if ready {
 			return nil
+		}
+		if look.Sub(b.begin) > patience && !b.told {
+			b.told = true
+			b.d.note("still not ready: " + b.why)
 		}
 		select {
 		case exit := <-b.exited:
@@ -252,7 +257,8 @@ func (b *booting) missing(v view) string {
 func bossy(master proc, layout Layout) bool {
 	switch layout {
 	case LayoutSwoole:
-		return isManager(master) || master.masks.Blocked.Has(syscall.SIGCHLD)
+		serves := master.masks.Blocked.Has(syscall.SIGPIPE) // as event workers do
+		return master.masks.Blocked.Has(syscall.SIGCHLD) || isManager(master) && !serves
 	case LayoutWorkerman:
 		return true
 	default:

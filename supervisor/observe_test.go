@@ -204,6 +204,14 @@ func TestBootWaitsForWhatIsMissing(t *testing.T) {
 		{"a worker loads its code", func(f *fakeTree) { f.worker(2, "0") }, false},
 		{"one of two serves", func(f *fakeTree) { f.worker(2, "do_epoll_wait"); f.worker(3, "0") }, false},
 		{"both serve", func(f *fakeTree) { f.worker(2, "do_epoll_wait"); f.worker(3, "ep_poll") }, true},
+		{"a single process that catches SIGCHLD", func(f *fakeTree) {
+			m := workerMasks
+			m.Caught |= signals.NewSet(syscall.SIGCHLD)
+			f.procs[1] = fakeNode{wchan: "do_epoll_wait", masks: m}
+		}, true},
+		{"PROCESS before its manager", func(f *fakeTree) {
+			f.procs[1] = fakeNode{masks: signals.Masks{Caught: signals.NewSet(zendCaught...), Blocked: signals.NewSet(swooleMaster...)}}
+		}, false},
 		{"a single process", func(f *fakeTree) { f.procs[1] = fakeNode{wchan: "do_epoll_wait", masks: workerMasks} }, true},
 	}
 	for _, tt := range tests {

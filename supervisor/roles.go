@@ -59,11 +59,11 @@ var zendSignals = signals.NewSet(syscall.SIGPROF, syscall.SIGHUP, syscall.SIGINT
 	syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
 
 // handles reports whether p, a PHP process, is prepared for sig by its script or extension, as far as it can be told from
-// outside: the signal is blocked to be read from a signalfd, or it is caught together with one that PHP does not
-// catch on its own.
+// outside. Either sig is blocked together with SIGPIPE, as Swoole does to read them from a signalfd (a script that blocks
+// signals around a fork leaves SIGPIPE alone), or it is caught together with one that PHP does not catch on its own.
 func (p proc) handles(sig syscall.Signal) bool {
 	if p.masks.Blocked.Has(sig) {
-		return true
+		return p.masks.Blocked.Has(syscall.SIGPIPE)
 	}
 	if !p.masks.Caught.Has(sig) {
 		return false
