@@ -72,24 +72,13 @@ type sample struct {
 	id     inode
 	mtime  int64
 	ctime  int64
+	racy   bool
 	anchor bool
 	files  []fileState
 }
 
 func sampleOf(d *dir) sample {
-	s := sample{d, d.path, d.id, d.mtime, d.ctime, d.anchor(), append([]fileState(nil), d.files...)}
-	for name, m := range d.marks { // what was found, but not reported yet
-		i, known := slices.BinarySearchFunc(s.files, name, byName)
-		switch {
-		case m.op == Deleted:
-			s.files = slices.Delete(s.files, i, i+1)
-		case m.op != 0 && known:
-			s.files[i] = m.next
-		case m.op != 0:
-			s.files = slices.Insert(s.files, i, m.next)
-		}
-	}
-	return s
+	return sample{d, d.path, d.id, d.mtime, d.ctime, d.racy, d.anchor(), d.seen()}
 }
 
 // difference is what a poll or the patrol found to differ from what is known.
@@ -109,7 +98,7 @@ func (s *sample) compare(ctx context.Context, r *reader, out *outcome) {
 	var st unix.Stat_t
 	if !s.anchor {
 		err := unix.Stat(s.path, &st)
-		if err != nil || inodeOf(&st) != s.id || st.Mtim.Nano() != s.mtime || st.Ctim.Nano() != s.ctime {
+		if err != nil || s.racy || inodeOf(&st) != s.id || st.Mtim.Nano() != s.mtime || st.Ctim.Nano() != s.ctime {
 			out.differ = append(out.differ, difference{suspect: suspect{s.dir, ""}})
 		}
 		if err != nil {
@@ -200,7 +189,9 @@ func (c *chores) pollPart(ctx context.Context) {
 		found := c.compare(ctx, part)
 		return func() {
 			for _, d := range found.differ {
-				c.t.suspect(d)
+				if d.dir.live {
+					c.t.suspect(d)
+				}
 			}
 			c.t.calm(found.same)
 			c.under--
@@ -234,13 +225,10 @@ func (c *chores) compare(ctx context.Context, part []sample) (found outcome) {
 	return found
 }
 
-// suspect follows up a difference from what is known. What a round of polls finds as the last one did is no new event, or
-// it would never be quiet.
+// suspect follows up a difference from what is known. What is found again as it was found before is no new event, or it
+// would never be quiet.
 func (t *tree) suspect(f difference) {
 	d := f.dir
-	if !d.live {
-		return
-	}
 	if f.name == "" {
 		t.dirs[d] = struct{}{}
 		return
@@ -308,7 +296,7 @@ func (c *chores) audit(ctx context.Context, found []difference) {
 	t.absorbHints()
 	t.auditing = true
 	for _, s := range found {
-		if s.name != "" && !c.differs(ctx, s.suspect) {
+		if !s.dir.live || s.name != "" && !c.differs(ctx, s.suspect) {
 			continue // the event came meanwhile
 		}
 		t.suspect(s)

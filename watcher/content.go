@@ -49,15 +49,19 @@ const (
 	racyRemote = 2100 * time.Millisecond
 )
 
-// setRacy judges a stat taken at the time now. Time stamps far in the future come from a clock that is wrong, and stay
-// so for long: to distrust them would mean to read such files again and again.
-func (f *fileState) setRacy(now time.Time, remote bool) {
+// isRacy judges a stat taken at the time now. Time stamps far in the future come from a clock that is wrong, and stay so for
+// long: to distrust them would mean to read such files again and again.
+func isRacy(now time.Time, changed int64, remote bool) bool {
 	window := racyLocal
 	if remote {
 		window = racyRemote
 	}
-	age := now.UnixNano() - max(f.ctime, f.mtime)
-	f.racy = age < int64(window) && age > -int64(window)
+	age := now.UnixNano() - changed
+	return age < int64(window) && age > -int64(window)
+}
+
+func (f *fileState) setRacy(now time.Time, remote bool) {
+	f.racy = isRacy(now, max(f.ctime, f.mtime), remote)
 }
 
 func stateOf(name string, st *unix.Stat_t) fileState {
@@ -174,6 +178,7 @@ func inodeOf(st *unix.Stat_t) inode { return inode{uint64(st.Dev), st.Ino} }
 type listing struct {
 	id           inode
 	mtime, ctime int64
+	racy         bool
 	files        []fileState // that match, sorted; content not read
 	dirs         []subdir    // that may hold such files
 	links        []string    // symlinks whose target matters
@@ -203,6 +208,7 @@ func (e *env) list(path string, m *matcher, s *scope, remote bool) (l listing) {
 	}
 	l.id = inodeOf(&st)
 	l.mtime, l.ctime = st.Mtim.Nano(), st.Ctim.Nano()
+	l.racy = isRacy(now, max(l.mtime, l.ctime), remote)
 	entries, err := f.ReadDir(-1)
 	if err != nil {
 		l.err = err

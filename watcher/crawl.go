@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"runtime"
 	"sync"
-	"time"
 
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
@@ -121,8 +120,6 @@ func (t *tree) arrive(r visited) {
 			return
 		}
 		t.detach(d)
-		t.ghosts[d] = struct{}{}
-		t.markAll(d)
 		return
 	}
 	if r.err != nil {
@@ -143,7 +140,7 @@ func (t *tree) arrive(r visited) {
 		t.count(d, 1)
 	}
 	d.unreadable = false
-	d.mtime, d.ctime = r.mtime, r.ctime
+	d.mtime, d.ctime, d.racy = r.mtime, r.ctime, r.racy
 	if !d.anchor() {
 		t.compareFiles(d, r.files)
 		t.compareDirs(d, r.dirs)
@@ -232,7 +229,7 @@ func (t *tree) remote(d *dir) bool {
 	return t.opt.Poll == PollAlways
 }
 
-// compareFiles marks what differs from what was reported. Where the stat is equal and can be trusted, there is no need
+// compareFiles marks what differs from what was last seen. Where the stat is equal and can be trusted, there is no need
 // to look.
 func (t *tree) compareFiles(d *dir, found []fileState) {
 	if t.adopting {
@@ -249,21 +246,21 @@ func (t *tree) compareFiles(d *dir, found []fileState) {
 		t.files += len(d.files) - before
 		return
 	}
-	now := time.Now()
-	old := d.files
+	old := d.seen()
 	for len(old) > 0 || len(found) > 0 {
 		switch {
 		case len(found) == 0 || len(old) > 0 && old[0].name < found[0].name:
 			if _, single := d.only[old[0].name]; !single {
-				t.mark(d, old[0].name, now, now)
+				t.suspect(difference{suspect: suspect{d, old[0].name}})
 			}
 			old = old[1:]
 		case len(old) == 0 || found[0].name < old[0].name:
-			t.mark(d, found[0].name, now, now)
+			t.suspect(difference{suspect{d, found[0].name}, found[0]})
 			found = found[1:]
 		default:
-			if old[0].racy || !old[0].sameStat(&found[0]) {
-				t.mark(d, old[0].name, now, now)
+			// A poll reads what it cannot trust by itself, without any fuss.
+			if old[0].racy && !d.polled || !old[0].sameStat(&found[0]) {
+				t.suspect(difference{suspect{d, found[0].name}, found[0]})
 			}
 			old, found = old[1:], found[1:]
 		}

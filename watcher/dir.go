@@ -24,6 +24,7 @@ type dir struct {
 	id           inode
 	next         *dir // another lexical path of the same directory
 	mtime, ctime int64
+	racy         bool // as for files
 
 	live       bool // it exists, and is watched or polled
 	polled     bool
@@ -52,6 +53,23 @@ func joinPath(dir, name string) string {
 		return "/" + name
 	}
 	return dir + "/" + name
+}
+
+// seen returns a copy of the files as they were last looked at, whether that has been reported or not.
+func (d *dir) seen() []fileState {
+	files := slices.Clone(d.files)
+	for name, m := range d.marks {
+		i, known := slices.BinarySearchFunc(files, name, byName)
+		switch {
+		case m.op == Deleted && known:
+			files = slices.Delete(files, i, i+1)
+		case (m.op == Created || m.op == Modified) && known:
+			files[i] = m.next
+		case m.op == Created || m.op == Modified:
+			files = slices.Insert(files, i, m.next)
+		}
+	}
+	return files
 }
 
 // put stores what is known of a file.

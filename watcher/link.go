@@ -212,7 +212,6 @@ func (t *tree) unhook(h hop, l *link) {
 	delete(d.hooks, h.name)
 	if d.anchor() && len(d.hooks) == 0 && len(d.only) == 0 {
 		t.detach(d)
-		t.ghosts[d] = struct{}{}
 	}
 }
 
@@ -230,7 +229,7 @@ func (t *tree) arriveRoot(r *link, fresh bool) {
 	kind, id, st := lookAt(r.path)
 	n := t.nodes[r.path]
 	if n != nil && n.live && (fresh || kind != unix.S_IFDIR || n.id != id || n.anchor()) {
-		t.lose(n)
+		t.detach(n)
 	}
 	if kind == unix.S_IFDIR {
 		n = t.node(r.path)

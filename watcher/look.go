@@ -101,6 +101,9 @@ func (t *tree) judge(f finding, now time.Time) (until time.Time) {
 		return m.since.Add(t.env.comeBack)
 	}
 	m.dirty, m.polled = false, false
+	if f.there && !d.live {
+		t.revive(d)
+	}
 	op := Op(0)
 	switch {
 	case f.there && !known:

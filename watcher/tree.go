@@ -189,7 +189,7 @@ func (t *tree) owe() {
 func (t *tree) process(path string, h hint) {
 	if n := t.nodes[path]; n != nil && n.live && n.parent == nil && h.op&(fsnotify.Remove|fsnotify.Rename) != 0 {
 		// Its own end, or it was moved. Nobody else tells: the directory above need not be watched.
-		t.lose(n)
+		t.detach(n)
 		for _, r := range t.roots {
 			if r.path == path {
 				t.recheck[r] = true
@@ -339,38 +339,38 @@ func (t *tree) markAll(d *dir) {
 	}
 }
 
-// lose handles the end of a directory, and has the links that lead through it looked at.
-func (t *tree) lose(d *dir) {
-	for _, links := range d.hooks {
-		for _, l := range links {
-			t.recheck[l] = true
-		}
-	}
-	t.detach(d)
-}
-
-// detach ends the watching of a directory and of all below it, and marks their files. The watches of a directory that was
-// moved away go on, under the old names, until they are removed.
+// detach ends the watching of a directory and of all below it, marks their files, and has the links that lead through it
+// looked at. The watches of a directory that was moved away would go on, under the old names.
 func (t *tree) detach(d *dir) {
 	delete(t.dirs, d)
-	if !d.live {
-		return
-	}
-	d.live = false
-	t.count(d, -1)
-	t.unwatch(d)
 	t.ghosts[d] = struct{}{}
 	t.markAll(d)
-	for _, links := range d.hooks {
-		for _, l := range links {
-			t.recheck[l] = true
+	if d.live {
+		d.live = false
+		t.count(d, -1)
+		t.unwatch(d)
+		for _, links := range d.hooks {
+			for _, l := range links {
+				t.recheck[l] = true
+			}
 		}
-	}
-	for _, l := range d.links {
-		t.unlink(l)
+		for _, l := range d.links {
+			t.unlink(l)
+		}
 	}
 	for _, child := range d.children {
 		t.detach(child)
+	}
+}
+
+// revive has a directory visited that is not known to be there, because a file in it is.
+func (t *tree) revive(d *dir) {
+	for d.parent != nil && !d.parent.live {
+		d = d.parent
+	}
+	if !d.live {
+		t.dirs[d] = struct{}{}
+		t.intake.signal()
 	}
 }
 
@@ -422,7 +422,7 @@ func (t *tree) identify(d *dir, id inode) (moved bool) {
 		next := p.next
 		var st unix.Stat_t
 		if unix.Stat(p.path, &st) != nil || inodeOf(&st) != id {
-			t.lose(p)
+			t.detach(p)
 			moved = true
 		}
 		p = next
