@@ -28,6 +28,9 @@ func Load(src Source) (*Config, error) {
 	l.apply("server.kind", "server.command", "server.dir")
 	l.preset()
 	l.apply(keyNames()...)
+	if l.cfg.Server.PIDFile == l.cfg.Preset.PIDFile {
+		l.cfg.Preset.note(l.cfg.Preset.pidNote)
+	}
 	l.finish()
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()

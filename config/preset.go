@@ -35,6 +35,8 @@ type Preset struct {
 	Rules     []Rule
 	Action    string   // for a change that no rule matches
 	Notes     []string // what a person should know
+
+	pidNote string // of PIDFile, for who has not configured one
 }
 
 var (
@@ -157,8 +159,7 @@ func (p *Preset) note(text string) {
 }
 
 func (p *Preset) pidFile(file, note string) {
-	p.PIDFile = file
-	p.note(note)
+	p.PIDFile, p.pidNote = file, note
 }
 
 func (p *Preset) restartOn(patterns ...string) {

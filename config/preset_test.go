@@ -1,6 +1,7 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -193,5 +194,21 @@ func TestDaemonNote(t *testing.T) {
 		Flags: []Flag{{"--kind", "server.kind", KindWebman}}})
 	if len(c.Preset.Notes) != 1 || !strings.Contains(c.Preset.Notes[0], "foreground") {
 		t.Error(c.Preset.Notes)
+	}
+}
+
+func TestAConfiguredPIDFileNeedsNoNote(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "s.php"), []byte(`<?php $s->set(['pid_file' => getenv('X')]);`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	src := Source{WorkDir: dir, Command: []string{"php", "s.php"}, Flags: []Flag{{Name: "--kind", Key: "server.kind", Value: KindSwoole}}}
+	c, err := Load(src)
+	if err != nil || len(c.Preset.Notes) != 1 {
+		t.Fatalf("without one: notes %q, %v", c.Preset.Notes, err)
+	}
+	src.Flags = append(src.Flags, Flag{Name: "--pid-file", Key: "server.pid_file", Value: "s.pid"})
+	if c, err = Load(src); err != nil || len(c.Preset.Notes) != 0 {
+		t.Errorf("with one: notes %q, %v", c.Preset.Notes, err)
 	}
 }
