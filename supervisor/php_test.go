@@ -203,9 +203,9 @@ func (s *site) start(set settings) *supervised {
 
 // complete waits until the status shows all processes that are to be there.
 func (s *supervised) complete(set settings) supervisor.Status {
-	s.t.Helper()
+	s.site.t.Helper()
 	var st supervisor.Status
-	eventually(s.t, fmt.Sprintf("the status shows the processes of %+v", set), func() bool {
+	eventually(s.site.t, fmt.Sprintf("the status shows the processes of %+v", set), func() bool {
 		st = s.status()
 		return len(workersOf(st, supervisor.Worker)) == set.workers && len(workersOf(st, supervisor.TaskWorker)) == set.tasks &&
 			len(workersOf(st, supervisor.UserProcess)) == set.users
