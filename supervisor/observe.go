@@ -110,10 +110,10 @@ func (o *observer) look() (view, error) {
 	return v, nil
 }
 
-// examine reads what a look needs to know of a process. A process that has settled is not examined again: a look must
-// stay cheap with hundreds of workers.
+// examine reads what a look needs to know of a process. A worker that has settled is not examined again: a look must
+// stay cheap with hundreds of them.
 func (o *observer) examine(info signals.Info) (proc, bool) {
-	if s := o.known[info.Process]; s != nil && s.served && s.role != Helper && s.role != UserProcess {
+	if s := o.known[info.Process]; s != nil && s.served && s.role.serves() {
 		p := s.proc
 		p.Info = info
 		return p, true

@@ -96,6 +96,20 @@ func TestAWorkerServesWhenItWaitsForWork(t *testing.T) {
 	}
 }
 
+// A master may wait for something while it boots, and install its handlers only then.
+func TestTheMasterIsLookedAtAnew(t *testing.T) {
+	f := newFakeTree()
+	f.procs[1] = fakeNode{wchan: "do_epoll_wait", masks: signals.Masks{Caught: signals.NewSet(zendCaught...)}}
+	o := f.observer()
+	if v := mustLook(t, o); v.procs[0].handles(syscall.SIGUSR1) {
+		t.Error("a PHP that has just started handles SIGUSR1")
+	}
+	f.procs[1] = fakeNode{wchan: "do_wait", masks: managerMasks}
+	if v := mustLook(t, o); !v.procs[0].handles(syscall.SIGUSR1) {
+		t.Error("the handlers that came later were not seen")
+	}
+}
+
 func TestCrashLoop(t *testing.T) {
 	broken := []string{
 		"[2026-11-22 04:55:48 *29488.2]\tERROR\tphp_swoole_server_rshutdown() (ERRNO 503): Fatal error: Uncaught Exception: broken start in /app/h.php:1",

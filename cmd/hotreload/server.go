@@ -25,11 +25,21 @@ func serverOf(cfg *config.Config, env []string, reaper *signals.Reaper) supervis
 		Layout:  layoutOf(cfg),
 		Probe:   probeOf(s, env, reaper),
 
+		RestartOnly: restartOnly(cfg),
+
 		ReadyTimeout:  s.ReadyTimeout,
 		ReloadTimeout: cfg.Reload.Timeout,
 		DrainTimeout:  cfg.Restart.DrainTimeout,
 		StopTimeout:   s.StopTimeout,
 	}
+}
+
+// restartOnly says why a worker reload, which the server would carry out, makes no change live.
+func restartOnly(cfg *config.Config) string {
+	if cfg.Preset.Action != config.ActionRestart || cfg.Server.Signals.Reload == 0 {
+		return ""
+	}
+	return "kind " + cfg.Server.Kind + " always restarts"
 }
 
 func signalsOf(s config.Server) supervisor.Signals {
