@@ -182,6 +182,7 @@ type listing struct {
 	files        []fileState // that match, sorted; content not read
 	dirs         []subdir    // that may hold such files
 	links        []string    // symlinks whose target matters
+	entries      int         // of any kind
 	watchErr     error       // the directory could not be watched
 	err          error       // it could not be listed
 }
@@ -214,6 +215,7 @@ func (e *env) list(path string, m *matcher, s *scope, remote bool) (l listing) {
 		l.err = err
 		return l
 	}
+	l.entries = len(entries)
 	for _, entry := range entries {
 		name, kind := entry.Name(), entry.Type()
 		counts := false

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/fsnotify/fsnotify"
@@ -86,7 +87,9 @@ func (t *tree) crawl(ctx context.Context) {
 func (t *tree) visit(notifier *fsnotify.Watcher, v visit) visited {
 	var watchErr error
 	if notifier != nil {
-		watchErr = t.env.add(notifier, v.path)
+		if watchErr = unix.EMFILE; t.env.budget == 0 || t.spent.Load() < t.env.budget {
+			watchErr = t.env.add(notifier, v.path)
+		}
 	}
 	r := visited{visit: v}
 	if v.scope != nil {
@@ -95,6 +98,7 @@ func (t *tree) visit(notifier *fsnotify.Watcher, v visit) visited {
 		r.listing = t.env.identity(v.path)
 	}
 	r.watchErr = watchErr
+	t.spent.Add(1 + int64(r.entries))
 	return r
 }
 
@@ -175,6 +179,11 @@ func (t *tree) arriveUnreadable(r visited) {
 		t.count(d, 1)
 	}
 	d.unreadable = true
+	if l := t.env.identity(d.path); l.err == nil { // a change of the mode will show
+		t.identify(d, l.id)
+		d.mtime, d.ctime, d.racy = l.mtime, l.ctime, false
+		t.setPolled(d, visited{visit: r.visit, listing: listing{id: l.id}})
+	}
 	t.markAll(d)
 }
 
@@ -309,13 +318,27 @@ func (t *tree) compareLinks(d *dir, found []string) {
 // hashRacy reads the files that were changed an instant before the first look: for these an equal stat says nothing.
 // The watches are in place, so that a change after this has its event.
 func (t *tree) hashRacy(ctx context.Context) {
+	var dirs []*dir
 	for _, d := range t.nodes {
-		for i := range d.files {
-			if d.files[i].racy && ctx.Err() == nil {
-				if state, err := t.reader.look(ctx, d.join(d.files[i].name), d.files[i].name, t.remote(d)); err == nil {
-					d.files[i] = state
-				}
-			}
+		if slices.ContainsFunc(d.files, func(f fileState) bool { return f.racy }) {
+			dirs = append(dirs, d)
 		}
 	}
+	var group sync.WaitGroup
+	for part := range slices.Chunk(dirs, len(dirs)/pollers+1) {
+		group.Go(func() {
+			r := newReader(t.env)
+			for _, d := range part {
+				for i := range d.files {
+					if !d.files[i].racy {
+						continue
+					}
+					if state, err := r.look(ctx, d.join(d.files[i].name), d.files[i].name, t.remote(d)); err == nil {
+						d.files[i] = state
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
 }

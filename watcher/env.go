@@ -12,6 +12,8 @@ type env struct {
 	add         func(w *fsnotify.Watcher, path string) error
 	// events is where the events of w are read from.
 	events func(w *fsnotify.Watcher) <-chan fsnotify.Event
+	// budget is how many files may be held open for watching; 0: watching takes none.
+	budget int64
 	open   func(path string, flags int) (fd int, err error)
 	// fileSystem names the file system that path is on, and says whether changes made elsewhere send no events.
 	fileSystem func(path string) (name string, remote bool)
@@ -35,6 +37,7 @@ func realEnv() *env {
 		newNotifier: func() (*fsnotify.Watcher, error) { return fsnotify.NewBufferedWatcher(256) },
 		add:         (*fsnotify.Watcher).Add,
 		events:      func(w *fsnotify.Watcher) <-chan fsnotify.Event { return w.Events },
+		budget:      watchBudget(),
 		open:        openForReading,
 		fileSystem:  fileSystem,
 		comeBack:    100 * time.Millisecond,

@@ -28,3 +28,13 @@ func remedy(err error) string {
 	}
 	return ""
 }
+
+// watchBudget is half of the descriptors that the process may have: kqueue takes one for each file in a watched directory,
+// and the rest of the program needs some, too. What is beyond is polled.
+func watchBudget() int64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 128
+	}
+	return int64(min(limit.Cur, 1<<20) / 2)
+}

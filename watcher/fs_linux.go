@@ -97,3 +97,6 @@ func raise(key string, least int) string {
 	}
 	return fmt.Sprintf("sudo sysctl -w %s=%d", key, least)
 }
+
+// watchBudget: inotify holds no files open.
+func watchBudget() int64 { return 0 }

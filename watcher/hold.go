@@ -19,43 +19,42 @@ type holder struct {
 	composer map[string]time.Time // by vendor directory: since when its autoloader is inconsistent
 }
 
-// lockFile is one hold file, as long as it is the same one.
+// lockFile is one hold file, as long as it is there.
 type lockFile struct {
-	id    inode
-	ctime int64
-	since time.Time
+	id       inode
+	ctime    int64
+	since    time.Time
+	lastSeen time.Time
 }
 
 func newHolder(e *env, files []string) *holder {
 	return &holder{env: e, files: files, locks: map[string]*lockFile{}, composer: map[string]time.Time{}}
 }
 
-// locked returns the hold file that a batch has to wait for, or "". A lock that a crashed program has left behind, and that
-// was waited for once, is not waited for again.
-func (h *holder) locked(now time.Time) string {
+// locked says whether a batch has to wait for a hold file. A lock that a crashed program has left behind is not waited for
+// again and again.
+func (h *holder) locked(now time.Time) bool {
 	for _, path := range h.files {
 		var st unix.Stat_t
 		if unix.Lstat(path, &st) != nil {
 			delete(h.locks, path)
 			continue
 		}
-		l := h.locks[path]
-		if l == nil || l.id != inodeOf(&st) || l.ctime != st.Ctim.Nano() {
-			since := now
-			if changed := time.Unix(0, st.Ctim.Nano()); l == nil && changed.Before(now) {
-				since = changed // it may have been there long before anything changed
-			}
-			if l != nil {
-				since = l.since // git writes the new index into the lock: it is still the same hold
-			}
-			l = &lockFile{id: inodeOf(&st), ctime: st.Ctim.Nano(), since: since}
-			h.locks[path] = l
+		l := &lockFile{id: inodeOf(&st), ctime: st.Ctim.Nano(), since: now, lastSeen: now}
+		switch old := h.locks[path]; {
+		case old != nil && old.id == l.id && old.ctime == l.ctime:
+			l.since = old.since
+		case old != nil && now.Sub(old.lastSeen) < 10*h.env.holdCheck:
+			l.since = old.since // it is written to, or one operation follows the other
+		case old == nil && time.Unix(0, l.ctime).Before(now):
+			l.since = time.Unix(0, l.ctime) // it may have been there long before anything changed
 		}
+		h.locks[path] = l
 		if now.Sub(l.since) < h.env.holdLimit {
-			return path
+			return true
 		}
 	}
-	return ""
+	return false
 }
 
 // composerQuiet is how long nothing must have changed below vendor/composer: composer writes its dozen files one after the
@@ -111,7 +110,7 @@ func (t *tree) composing(d *dir, at time.Time) {
 
 // hold returns until when somebody else is at work, as far as can be told now; zero means nobody is.
 func (t *tree) hold(now time.Time) time.Time {
-	if path := t.holder.locked(now); path != "" {
+	if t.holder.locked(now) {
 		t.held++
 		return now.Add(t.env.holdCheck)
 	}

@@ -2,11 +2,15 @@ package watcher
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // offered is a difference in the batch on offer, as it was when the batch was made.
@@ -23,6 +27,7 @@ type finding struct {
 	name  string
 	state fileState
 	there bool
+	err   error // it cannot be told
 }
 
 // look looks at every marked file and makes the offer of all differences found so far. A file that is empty or gone
@@ -46,6 +51,7 @@ func (t *tree) look(ctx context.Context) (retry time.Time) {
 	}
 	t.makeOffer()
 	if t.pending == 0 {
+		t.rescan = false
 		t.purge()
 	}
 	return retry
@@ -69,6 +75,9 @@ func (t *tree) inspectFiles(ctx context.Context) []finding {
 			f := &part[i]
 			state, err := r.look(ctx, f.dir.join(f.name), f.name, t.remote(f.dir))
 			f.state, f.there = state, err == nil
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotRegular) {
+				f.err = err
+			}
 		}
 	}
 	if len(found) < parallelFrom {
@@ -90,6 +99,13 @@ func (t *tree) inspectFiles(ctx context.Context) []finding {
 // judge compares what was found with what was reported. It returns until when the file should be given time.
 func (t *tree) judge(f finding, now time.Time) (until time.Time) {
 	d, m := f.dir, f.dir.marks[f.name]
+	if f.err != nil { // a network file system that does not answer has not deleted anything
+		t.once(d.path, "file cannot be looked at", zap.String("path", d.join(f.name)), zap.Error(f.err))
+		if m.dirty, m.polled = false, false; m.op == 0 {
+			t.unmark(d, f.name)
+		}
+		return time.Time{}
+	}
 	i, known := d.file(f.name)
 	lacking := !f.there && known || f.there && f.state.size == 0 && !(known && d.files[i].size == 0)
 	if !lacking {

@@ -54,6 +54,7 @@ type tree struct {
 	watchedDirs    int
 	polled         int                   // of the watched directories
 	toPoll         int                   // and anchors
+	spent          atomic.Int64          // descriptors used for watching, where that takes any
 	stats          atomic.Pointer[Stats] // read by any goroutine
 }
 
