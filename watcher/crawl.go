@@ -19,6 +19,7 @@ type visit struct {
 	dir    *dir
 	path   string
 	scope  *scope // nil: an anchor is not listed
+	watch  bool
 	remote bool
 }
 
@@ -37,7 +38,7 @@ func (t *tree) crawl(ctx context.Context) {
 	collect := func() {
 		for d := range t.dirs {
 			delete(t.dirs, d)
-			todo = append(todo, visit{dir: d, path: d.path, scope: d.scope, remote: t.remote(d)})
+			todo = append(todo, visit{d, d.path, d.scope, t.notifier != nil && !d.refused, t.remote(d)})
 		}
 	}
 	collect()
@@ -86,7 +87,7 @@ func (t *tree) crawl(ctx context.Context) {
 // visit runs in any goroutine and touches nothing that changes.
 func (t *tree) visit(notifier *fsnotify.Watcher, v visit) visited {
 	var watchErr error
-	if notifier != nil {
+	if v.watch {
 		if watchErr = unix.EMFILE; t.env.budget == 0 || t.spent.Load() < t.env.budget {
 			watchErr = t.env.add(notifier, v.path)
 		}
@@ -182,7 +183,7 @@ func (t *tree) arriveUnreadable(r visited) {
 	if l := t.env.identity(d.path); l.err == nil { // a change of the mode will show
 		t.identify(d, l.id)
 		d.mtime, d.ctime, d.racy = l.mtime, l.ctime, false
-		t.setPolled(d, visited{visit: r.visit, listing: listing{id: l.id}})
+		t.setPolled(d, visited{listing: listing{id: l.id}})
 	}
 	t.markAll(d)
 }
@@ -197,8 +198,9 @@ func (t *tree) setPolled(d *dir, r visited) {
 		} else {
 			t.once("watch", "directory cannot be watched", zap.String("path", d.path), zap.Error(r.watchErr))
 		}
-		polled = true
+		d.refused = true
 	}
+	polled = polled || d.refused
 	if t.opt.Poll == PollNever {
 		polled = false
 	}

@@ -28,6 +28,7 @@ type dir struct {
 
 	live       bool // it exists, and is watched or polled
 	polled     bool
+	refused    bool // the kernel does not watch it
 	unreadable bool
 	viaLink    bool // the lexical path leads through a symlink below the root
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -128,7 +129,7 @@ func (s *script) do(words, want []string) {
 	case "quiet":
 		s.quiet()
 	case "overflow":
-		s.w.tree.intake.fail(errOverflow)
+		s.w.tree.intake.fail(fsnotify.ErrEventOverflow)
 	case "notice":
 		s.notice(args[0])
 	case "stats":

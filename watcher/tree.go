@@ -347,8 +347,8 @@ func (t *tree) detach(d *dir) {
 	t.ghosts[d] = struct{}{}
 	t.markAll(d)
 	if d.live {
-		d.live = false
 		t.count(d, -1)
+		d.live, d.refused = false, false
 		t.unwatch(d)
 		for _, links := range d.hooks {
 			for _, l := range links {
@@ -500,7 +500,7 @@ func (t *tree) startOver(ctx context.Context) {
 			old = append(old, d)
 			t.count(d, -1)
 		}
-		d.live, d.id, d.next, d.hooks, d.links = false, inode{}, nil, nil, nil
+		d.live, d.refused, d.id, d.next, d.hooks, d.links = false, false, inode{}, nil, nil, nil
 	}
 	for _, r := range t.roots {
 		r.hops = nil

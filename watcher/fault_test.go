@@ -1,0 +1,560 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
+)
+
+// fault is a watcher on a small tree whose kernel misbehaves.
+type fault struct {
+	*testing.T
+	dir string
+	env *env
+	opt Options
+	log *observer.ObservedLogs
+	w   *Watcher
+}
+
+func newFault(t *testing.T) *fault {
+	t.Helper()
+	t.Parallel()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	core, log := observer.New(zapcore.DebugLevel)
+	f := &fault{T: t, dir: dir, env: realEnv(), log: log, opt: Options{Base: dir, Paths: []string{dir},
+		Include: defaultInclude, Exclude: defaultExclude, PollInterval: 5 * time.Millisecond, Log: zap.New(core)}}
+	for _, name := range []string{"a/x.php", "b/y.php", "z.php"} {
+		if err := os.MkdirAll(filepath.Dir(f.path(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		f.write(name, "one")
+	}
+	return f
+}
+
+func (f *fault) path(name string) string { return filepath.Join(f.dir, name) }
+
+func (f *fault) write(name, text string) {
+	f.Helper()
+	if err := os.WriteFile(f.path(name), []byte(text), 0o644); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func (f *fault) watch() { f.Helper(); f.w = startWatcher(f.T, f.opt, f.env) }
+
+// until reads batches until each of the changes was reported, and fails on any other.
+func (f *fault) until(want ...string) (rescan bool) {
+	f.Helper()
+	deadline := time.After(patience)
+	for len(want) > 0 {
+		select {
+		case b := <-f.w.Batches():
+			rescan = rescan || b.Rescan
+			for _, c := range b.Changes {
+				i := slices.Index(want, c.Op.String()+" "+c.Rel)
+				if i < 0 {
+					f.Fatalf("%v %s, want %q", c.Op, c.Rel, want)
+				}
+				want = slices.Delete(want, i, i+1)
+			}
+		case <-deadline:
+			f.Fatalf("not reported: %q", want)
+		}
+	}
+	return rescan
+}
+
+// said returns the one notice that contains the text, with its fields.
+func (f *fault) said(text string) string {
+	f.Helper()
+	var found []string
+	for _, e := range f.log.All() {
+		if line := fmt.Sprint(e.Message, e.ContextMap()); strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	if len(found) != 1 {
+		f.Fatalf("%d notices contain %q: %q", len(found), text, found)
+	}
+	return found[0]
+}
+
+func TestTooManyWatchesArePolled(t *testing.T) {
+	f := newFault(t)
+	var added atomic.Int32
+	f.env.add = func(w *fsnotify.Watcher, path string) error {
+		if strings.HasPrefix(path, f.dir+"/") {
+			added.Add(1)
+			return unix.ENOSPC
+		}
+		return w.Add(path)
+	}
+	f.watch()
+	if got := f.w.Stats(); got.PolledDirs != 2 || got.Dirs != 3 || got.Backend != eventBackend+"+poll" {
+		t.Errorf("stats %+v", got)
+	}
+	f.write("a/x.php", "two")
+	f.until("modified a/x.php")
+	f.write("z.php", "two")
+	f.until("modified z.php")
+	if err := os.MkdirAll(f.path("b/new/deep"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f.write("b/new/deep/n.php", "one")
+	f.until("created b/new/deep/n.php")
+	f.write("b/new/deep/n.php", "two")
+	f.until("modified b/new/deep/n.php")
+	line := f.said("watch limit reached")
+	if want := remedy(unix.ENOSPC); want != "" && !strings.Contains(line, want) {
+		t.Errorf("%q does not contain %q", line, want)
+	}
+	if n := added.Load(); n != 4 {
+		t.Errorf("%d attempts to watch", n)
+	}
+}
+
+func TestNoNotifierIsPolled(t *testing.T) {
+	f := newFault(t)
+	f.env.newNotifier = func() (*fsnotify.Watcher, error) {
+		return nil, fmt.Errorf("couldn't initialize inotify: %w", unix.EMFILE)
+	}
+	f.watch()
+	if got := f.w.Stats(); got.Backend != "poll" || got.PolledDirs != 3 {
+		t.Errorf("stats %+v", got)
+	}
+	f.write("a/x.php", "two")
+	f.until("modified a/x.php")
+	if line := f.said("watch limit reached"); !strings.Contains(line, remedy(unix.EMFILE)) {
+		t.Errorf("%q does not contain %q", line, remedy(unix.EMFILE))
+	}
+}
+
+func TestPollNever(t *testing.T) {
+	f := newFault(t)
+	f.opt.Poll = PollNever
+	f.env.fileSystem = func(string) (string, bool) { return "nfs", true }
+	f.env.add = func(w *fsnotify.Watcher, path string) error {
+		if path == f.path("a") {
+			return unix.ENOSPC
+		}
+		return w.Add(path)
+	}
+	f.watch()
+	if got := f.w.Stats(); got.PolledDirs != 0 || got.Backend != eventBackend {
+		t.Errorf("stats %+v", got)
+	}
+	f.said("polling is off")
+}
+
+func TestWatchBudget(t *testing.T) {
+	f := newFault(t)
+	f.env.budget = 1 // as on a system where each watched file takes a descriptor
+	f.watch()
+	if got := f.w.Stats(); got.PolledDirs == 0 {
+		t.Errorf("stats %+v", got)
+	}
+	f.write("b/y.php", "two")
+	f.until("modified b/y.php")
+	f.said("watch limit reached")
+}
+
+// silent drops all events.
+func silent(*fsnotify.Watcher) <-chan fsnotify.Event { return nil }
+
+func TestRemoteFileSystemIsPolled(t *testing.T) {
+	f := newFault(t)
+	f.env.events = silent
+	f.env.fileSystem = func(string) (string, bool) { return "9p", true }
+	f.watch()
+	if got := f.w.Stats(); got.Backend != eventBackend+"+poll" || got.PolledDirs != 3 {
+		t.Errorf("stats %+v", got)
+	}
+	f.write("a/x.php", "two")
+	f.until("modified a/x.php")
+	f.write("a/x.php", "333")
+	f.until("modified a/x.php")
+	if line := f.said("polling it"); !strings.Contains(line, "9p") {
+		t.Error(line)
+	}
+}
+
+func TestChangeWithoutEventSwitchesToPolling(t *testing.T) {
+	for _, what := range []string{"content", "new file"} {
+		t.Run(what, func(t *testing.T) {
+			f := newFault(t)
+			f.env.events = silent
+			f.env.patrol, f.env.doubt = time.Millisecond, 20*time.Millisecond
+			f.watch()
+			if got := f.w.Stats(); got.Backend != eventBackend {
+				t.Errorf("stats %+v", got)
+			}
+			if what == "content" {
+				f.write("a/x.php", "two")
+				f.until("modified a/x.php")
+			} else {
+				f.write("a/n.php", "two")
+				f.until("created a/n.php")
+			}
+			waitFor(t, "polling", func() bool { return f.w.Stats().PolledDirs == 3 })
+			f.said("without an event")
+			f.write("b/y.php", "two")
+			f.until("modified b/y.php")
+		})
+	}
+}
+
+func TestAnnouncedChangesDoNotSwitchToPolling(t *testing.T) {
+	f := newFault(t)
+	f.env.patrol, f.env.doubt, f.env.patrolStep = time.Millisecond, 50*time.Millisecond, 2
+	f.watch()
+	for i := range 100 {
+		f.write("a/x.php", fmt.Sprint(i))
+		f.until("modified a/x.php")
+		if err := os.Chtimes(f.path("b/y.php"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(f.path("z.php"), f.path("link")); err != nil { // changes the ctime, without an event
+		t.Fatal(err)
+	}
+	f.write("a/n.php", "one")
+	f.until("created a/n.php")
+	var rounds int
+	waitFor(t, "another round of the patrol", func() bool {
+		rounds++
+		return rounds > 200
+	})
+	if got := f.w.Stats(); got.PolledDirs != 0 {
+		t.Errorf("stats %+v: %v", got, f.log.All())
+	}
+}
+
+func TestLostEvents(t *testing.T) {
+	f := newFault(t)
+	f.env.events = silent
+	f.watch()
+	f.write("a/x.php", "two")
+	if err := os.Rename(f.path("b"), f.path("c")); err != nil {
+		t.Fatal(err)
+	}
+	f.w.tree.intake.fail(fsnotify.ErrEventOverflow)
+	if rescan := f.until("modified a/x.php", "deleted b/y.php", "created c/y.php"); !rescan {
+		t.Error("the batch does not say that it follows a rescan")
+	}
+	f.w.tree.intake.fail(fsnotify.ErrEventOverflow)
+	f.write("z.php", "two")
+	f.w.tree.intake.fail(fsnotify.ErrEventOverflow)
+	f.until("modified z.php")
+}
+
+// TestHintsAreBounded: what cannot be remembered is found by comparing.
+func TestHintsAreBounded(t *testing.T) {
+	in := newIntake(mustMatcher(t, []string{"/srv/app"}, defaultInclude, nil))
+	for i := range 3 * maxHints {
+		in.add(fsnotify.Event{Name: fmt.Sprintf("/srv/app/%d.php", i), Op: fsnotify.Create})
+	}
+	hints, lost, _ := in.take()
+	if !lost || len(hints) > maxHints {
+		t.Errorf("%d hints, lost %v", len(hints), lost)
+	}
+	in.add(fsnotify.Event{Name: "/srv/app/a.php", Op: fsnotify.Create})
+	if hints, lost, _ = in.take(); lost || len(hints) != 1 {
+		t.Errorf("%d hints, lost %v", len(hints), lost)
+	}
+}
+
+func TestIrrelevantWritesEndAtOnce(t *testing.T) {
+	in := newIntake(mustMatcher(t, []string{"/srv/app"}, defaultInclude, defaultExclude))
+	in.special.Store(&map[string]special{
+		"/srv":        {anchor: true, names: map[string]struct{}{"app": {}}},
+		"/srv/app/l":  {all: true},
+		"/srv/shared": {anchor: true, names: map[string]struct{}{"env": {}}},
+	})
+	verdicts := map[string]bool{}
+	for _, tt := range []struct {
+		name string
+		op   fsnotify.Op
+		want bool
+	}{
+		{"/srv/app/app.log", fsnotify.Write, false},
+		{"/srv/app/app.log", fsnotify.Write, false},
+		{"/srv/app/a.php", fsnotify.Write, true},
+		{"/srv/app/runtime/a.php", fsnotify.Write, false},
+		{"/srv/app/new", fsnotify.Create, true}, // may be a directory
+		{"/srv/app/l/any", fsnotify.Write, true},
+		{"/srv/shared/env", fsnotify.Write, true},
+		{"/srv/shared/other", fsnotify.Write, false},
+		{"/srv/shared/other", fsnotify.Create, false},
+		{"/srv/other", fsnotify.Create, false},
+		{"/srv/app", fsnotify.Remove, true},
+		{"/srv/shared", fsnotify.Remove, true},
+	} {
+		if got := in.matters(fsnotify.Event{Name: tt.name, Op: tt.op}, verdicts); got != tt.want {
+			t.Errorf("%v %s: %v", tt.op, tt.name, got)
+		}
+	}
+	for i := range 2 * maxVerdicts {
+		in.matters(fsnotify.Event{Name: fmt.Sprintf("/srv/app/%d.log", i), Op: fsnotify.Write}, verdicts)
+	}
+	if len(verdicts) > maxVerdicts {
+		t.Errorf("%d cached", len(verdicts))
+	}
+}
+
+func TestManyNewNamesAreNotRemembered(t *testing.T) {
+	f := newFault(t)
+	f.opt.Quiet, f.opt.MaxWait = time.Hour, time.Hour
+	f.watch()
+	inTree(f.w, func(tr *tree) {
+		d := tr.nodes[f.dir]
+		for i := range 2 * maxMarks {
+			tr.mark(d, fmt.Sprintf("%d.php", i), time.Now(), time.Now())
+		}
+		tr.mark(d, "z.php", time.Now(), time.Now())
+		if len(d.marks) > maxMarks+1 || len(tr.relist) != 1 || d.marks["z.php"] == nil {
+			t.Errorf("%d marks, %d directories to list", len(d.marks), len(tr.relist))
+		}
+	})
+}
+
+func TestUnreadable(t *testing.T) {
+	f := newFault(t)
+	var locked atomic.Bool
+	f.env.open = func(path string, flags int) (int, error) {
+		if locked.Load() && (path == f.path("a") || path == f.path("z.php")) {
+			return -1, unix.EACCES
+		}
+		return openForReading(path, flags)
+	}
+	locked.Store(true)
+	f.watch()
+	f.said("cannot be read")
+	f.write("b/y.php", "two")
+	f.until("modified b/y.php")
+	f.write("z.php", "two") // its content cannot be compared
+	f.until("modified z.php")
+	locked.Store(false)
+	if err := os.Chmod(f.path("a"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f.until("created a/x.php") // as far as anybody could know
+	f.write("a/x.php", "two")
+	f.until("modified a/x.php")
+}
+
+func TestUnknownIsNotDeleted(t *testing.T) {
+	f := newFault(t)
+	f.watch()
+	inTree(f.w, func(tr *tree) {
+		d := tr.nodes[f.dir]
+		tr.mark(d, "z.php", time.Now(), time.Now())
+		tr.judge(finding{dir: d, name: "z.php", err: unix.ESTALE}, time.Now())
+		if len(d.marks) != 0 || tr.pending != 0 {
+			t.Errorf("%d marks, %d pending", len(d.marks), tr.pending)
+		}
+	})
+}
+
+func TestHugeFile(t *testing.T) {
+	f := newFault(t)
+	if err := os.Truncate(f.path("z.php"), maxContent+1); err != nil {
+		t.Fatal(err)
+	}
+	f.watch()
+	if err := os.Truncate(f.path("z.php"), maxContent+2); err != nil {
+		t.Fatal(err)
+	}
+	f.until("modified z.php")
+	f.write("z.php", "small again")
+	f.until("modified z.php")
+}
+
+func TestHoldsAreBounded(t *testing.T) {
+	f := newFault(t)
+	f.opt.HoldFiles = []string{f.path("lock")}
+	f.env.holdLimit = 200 * time.Millisecond
+	f.watch()
+	f.write("lock", "")
+	f.write("z.php", "two")
+	f.until("modified z.php")
+	// The lock that was waited for in vain is not waited for again, until it is another one.
+	inTree(f.w, func(tr *tree) { tr.held = 0 })
+	f.write("z.php", "three")
+	f.until("modified z.php")
+	inTree(f.w, func(tr *tree) {
+		if tr.held != 0 {
+			t.Errorf("held %d times by a stale lock", tr.held)
+		}
+	})
+}
+
+func TestStaleLock(t *testing.T) {
+	now := time.Now()
+	path := filepath.Join(t.TempDir(), "lock")
+	h := newHolder(realEnv(), []string{path})
+	check := func(at time.Duration, want bool) {
+		t.Helper()
+		if got := h.locked(now.Add(at)); got != want {
+			t.Errorf("after %v: %v", at, got)
+		}
+	}
+	check(0, false)
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check(time.Second, true)
+	check(time.Second+10*time.Millisecond, true)
+	check(time.Minute, false)
+	check(2*time.Minute, false)
+	if err := os.WriteFile(path, []byte("another operation"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check(3*time.Minute, true)
+	h = newHolder(realEnv(), []string{path})
+	check(time.Hour, false) // left behind long ago
+}
+
+func TestConsistentAutoloader(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(dir+"/composer", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		name, text string
+		want       bool
+	}{
+		{"autoload.php", "return ComposerAutoloaderInita1::getLoader();", false},
+		{"composer/autoload_real.php", "class ComposerAutoloaderInita1\n", false},
+		{"composer/autoload_static.php", "class ComposerStaticInita1\n", true},
+		{"composer/autoload_real.php", "", false},
+		{"composer/autoload_real.php", "class ComposerAutoloaderInitb2\n", false},
+		{"composer/autoload_static.php", "class ComposerStaticInitb2\n", false},
+		{"autoload.php", "return ComposerAutoloaderInitb2::getLoader();", true},
+	} {
+		if put(step.name, step.text); consistentAutoloader(dir) != step.want {
+			t.Errorf("after %s %q: not %v", step.name, step.text, step.want)
+		}
+	}
+}
+
+func TestChangedSince(t *testing.T) {
+	f := newFault(t)
+	f.watch()
+	if got := f.w.ChangedSince(time.Now().Add(time.Hour)); len(got) != 0 {
+		t.Errorf("in the future: %q", got)
+	}
+	want := []string{f.path("a/x.php"), f.path("b/y.php"), f.path("z.php")}
+	if got := f.w.ChangedSince(time.Now().Add(-time.Hour)); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestChangedSinceFindsDeletions(t *testing.T) {
+	f := newFault(t)
+	if err := os.Remove(f.path("a/x.php")); err != nil {
+		t.Fatal(err)
+	}
+	f.watch()
+	if got := f.w.ChangedSince(time.Now().Add(-time.Hour)); !slices.Contains(got, f.path("a")+"/") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	good := Options{Base: "/srv", Paths: []string{"/srv"}}
+	if _, err := New(good); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*Options){
+		"relative base": func(o *Options) { o.Base = "srv" },
+		"relative path": func(o *Options) { o.Paths = []string{"app"} },
+		"no path":       func(o *Options) { o.Paths = nil },
+		"bad pattern":   func(o *Options) { o.Exclude = []string{"[a"} },
+		"bad times":     func(o *Options) { o.Quiet, o.MaxWait = time.Second, time.Millisecond },
+		"negative":      func(o *Options) { o.PollInterval = -1 },
+	} {
+		opt := good
+		if change(&opt); opt.Base != "" {
+			if _, err := New(opt); err == nil {
+				t.Errorf("%s: accepted", name)
+			}
+		}
+	}
+}
+
+func TestRunEndsBeforeReady(t *testing.T) {
+	f := newFault(t)
+	w, err := newWatcher(f.opt, f.env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := w.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, open := <-w.Batches(); open {
+		t.Error("the channel is not closed")
+	}
+	if got := w.ChangedSince(time.Time{}); got != nil {
+		t.Errorf("got %q", got)
+	}
+	select {
+	case <-w.Ready():
+		t.Error("ready")
+	default:
+	}
+}
+
+func TestEndlessWritesAreReported(t *testing.T) {
+	f := newFault(t)
+	f.opt.MaxWait = 50 * time.Millisecond
+	f.watch()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			if err := os.WriteFile(f.path("z.php"), fmt.Append(nil, i, "\n"), 0o644); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	f.until("modified z.php")
+	f.until("modified z.php")
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func waitFor(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !fact(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not come", what)
+		}
+	}
+}

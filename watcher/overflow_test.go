@@ -1,5 +1,0 @@
-package watcher
-
-import "github.com/fsnotify/fsnotify"
-
-var errOverflow = fsnotify.ErrEventOverflow
