@@ -69,7 +69,7 @@ func workerman(t *testing.T) kind {
 		name: "workerman", entry: []string{"start.php", "start"}, php: phpWith(t, "php", "pcntl", "posix"),
 		env: []string{"WORKERMAN_AUTOLOAD=" + autoload}, layout: supervisor.LayoutWorkerman,
 		signals: supervisor.Signals{
-			Reload: syscall.SIGUSR2, EndWorker: syscall.SIGUSR1, Stop: syscall.SIGQUIT, StopHard: syscall.SIGINT,
+			Reload: syscall.SIGUSR2, EndWorker: syscall.SIGINT, Stop: syscall.SIGQUIT, StopHard: syscall.SIGINT,
 		},
 	}
 }

@@ -26,6 +26,7 @@ type killable struct {
 	PIDFile   string
 	App       string
 	Port      int
+	Terminal  bool   // the server's output is a terminal
 	Adoption  string // the file in which the adoption is kept
 }
 
@@ -42,6 +43,7 @@ func hotreloadMain() int {
 	os.Unsetenv(hotreloadEnv) // the server is not another one
 	p := &place{dir: k.Dir, pid: k.PIDFile, app: k.App, port: k.Port, to: os.Stdout}
 	opt := p.options(k.Behaviour)
+	opt.Output.Terminal = k.Terminal
 	opt.Save = func(a supervisor.Adoption) error {
 		text, err := json.Marshal(a)
 		if err != nil {
@@ -61,9 +63,9 @@ func hotreloadMain() int {
 }
 
 // abandon starts a server under a hotreload of its own, kills that when the server is ready, and returns what it left.
-func (p *place) abandon(b behaviour) supervisor.Adoption {
+func (p *place) abandon(b behaviour, terminal bool) supervisor.Adoption {
 	p.t.Helper()
-	k := killable{Behaviour: b, Dir: p.dir, PIDFile: p.pid, App: p.app, Port: p.port, Adoption: filepath.Join(p.dir, "adoption")}
+	k := killable{Behaviour: b, Terminal: terminal, Dir: p.dir, PIDFile: p.pid, App: p.app, Port: p.port, Adoption: filepath.Join(p.dir, "adoption")}
 	text, err := json.Marshal(k)
 	if err != nil {
 		p.t.Fatal(err)
@@ -108,8 +110,17 @@ func workersIn(a supervisor.Adoption) []signals.Process {
 
 func TestAdoptedServerServesAndPrintsAndObeys(t *testing.T) {
 	t.Parallel()
+	for name, terminal := range map[string]bool{"pipes": false, "terminal": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			adoptedServerServesAndPrintsAndObeys(t, terminal)
+		})
+	}
+}
+
+func adoptedServerServesAndPrintsAndObeys(t *testing.T, terminal bool) {
 	p := newPlace(t)
-	a := p.abandon(behaviour{})
+	a := p.abandon(behaviour{}, terminal)
 	// Nobody reads the server's output any more but the relay, which has where hotreload's went.
 	_, pid, err := p.ask()
 	if err != nil {
@@ -147,7 +158,7 @@ func TestAdoptedServerServesAndPrintsAndObeys(t *testing.T) {
 func TestAdoptedServerIsReloadedOnceForWhatNobodySaw(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	a := p.abandon(behaviour{})
+	a := p.abandon(behaviour{}, false)
 	p.save("v2")
 	opt := p.options(behaviour{})
 	opt.Adopt = &a
@@ -181,7 +192,7 @@ func TestWhatADeadMasterLeftBehindIsEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
-			a := p.abandon(b)
+			a := p.abandon(b, false)
 			kill(t, a.Master)
 			eventually(t, "the master is gone", func() bool { return !a.Master.Alive() })
 			if _, _, err := p.ask(); err != nil {

@@ -530,6 +530,28 @@ func TestKilledMasterIsStartedAgain(t *testing.T) {
 	}
 }
 
+func TestRequestsDoNotWaitForTheNextTry(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	opt := p.options(behaviour{})
+	opt.Restart.Min = time.Hour
+	r := p.start(opt)
+	kill(t, masterOf(t, r.status()))
+	r.told(supervisor.EventRetry, "SIGKILL")
+	p.save("v2")
+	out := r.do(supervisor.Reload, supervisor.Verified)
+	if out.Action != supervisor.Restart {
+		t.Errorf("outcome %+v", out)
+	}
+	p.serves("v2", out.NewWorkers)
+
+	kill(t, masterOf(t, r.status()))
+	eventually(t, "the next try is planned", func() bool { return r.count(supervisor.EventRetry) == 2 })
+	if err := r.end(); err != nil {
+		t.Errorf("the stop: %v", err)
+	}
+}
+
 func TestBackoffDoubles(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
