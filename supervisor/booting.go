@@ -235,7 +235,7 @@ func (b *booting) missing(v view) string {
 			return fmt.Sprintf("the master has no handler for %s yet", signals.SignalName(sig))
 		}
 	}
-	if b.o.young > 0 && v.at.Sub(b.o.died) < unmoved {
+	if len(b.o.young) > 0 && v.at.Sub(b.o.died) < longEnough && len(b.o.born) == 0 {
 		return "workers die"
 	}
 	if len(v.serving(false)) == 0 && (bossy(master.proc, b.s.Layout) || b.s.Layout == LayoutForked && v.at.Sub(b.begin) < unmoved) {

@@ -17,6 +17,7 @@ type kernel struct {
 	wchan func(p signals.Process) (string, error)
 	title func(p signals.Process) ([]string, error)
 	exe   func(p signals.Process) (string, error)
+	start func(p signals.Process) (time.Time, error)
 	now   func() time.Time
 }
 
@@ -27,6 +28,7 @@ func realKernel() kernel {
 		wchan: signals.Process.Waiting,
 		title: signals.Process.Cmdline,
 		exe:   signals.Process.Exe,
+		start: signals.Process.StartedAt,
 		now:   time.Now,
 	}
 }
@@ -61,8 +63,12 @@ func (v view) serving(tasksOnly bool) []sighting {
 	return out
 }
 
-// believed is how long a process that is always busy must live to be taken for one that has started well.
+// believed is how long a process that is always busy must live to be taken for one that has started well. One that sleeps must
+// live three times as long: Workerman's workers sleep for a second before they end after a failed start.
 const believed = time.Second
+
+// grownUp is after how long a forked process has installed its own signal handlers for sure: they take 3 ms.
+const grownUp = 100 * time.Millisecond
 
 // observer looks at one tree again and again, remembers what it saw, and counts processes that die before they served.
 type observer struct {
@@ -71,12 +77,17 @@ type observer struct {
 	master signals.Process
 	known  map[signals.Process]*sighting
 	before map[signals.Process]bool // what was there at the first look: its end is no sign of anything
-	young  int                      // deaths of processes that came after the first look and never served
-	died   time.Time                // the last of these
+	young  map[Role]int             // deaths of processes that came after the first look and never served
+	born   map[Role]int             // processes that came after it and served
+	first  time.Time                // the first of these deaths
+	died   time.Time                // the last of them
 }
 
 func newObserver(k kernel, layout Layout, master signals.Process) *observer {
-	return &observer{kernel: k, layout: layout, master: master, known: map[signals.Process]*sighting{}}
+	return &observer{
+		kernel: k, layout: layout, master: master, known: map[signals.Process]*sighting{},
+		young: map[Role]int{}, born: map[Role]int{},
+	}
 }
 
 // look takes one view of the tree. It returns signals.ErrGone when the master has ended.
@@ -123,6 +134,10 @@ func (o *observer) examine(info signals.Info) (proc, bool) {
 	if p.masks, err = o.kernel.masks(info.Process); err != nil {
 		return p, !errors.Is(err, signals.ErrGone)
 	}
+	if o.layout == LayoutSwoole && isManager(p) {
+		started, err := o.kernel.start(info.Process)
+		p.grown = err == nil && o.kernel.now().Sub(started) >= grownUp
+	}
 	if o.layout == LayoutForked {
 		// A name that cannot be read speaks for nothing.
 		p.exe, _ = o.kernel.exe(info.Process)
@@ -144,11 +159,26 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 	s.proc, s.role = p, role
 	if !s.served && role != Helper {
 		wchan, err := o.kernel.wchan(p.Process)
-		age := now.Sub(s.first)
-		hidden := err != nil || wchan == ""
-		s.served = isIdle(wchan) || age >= believed || (hidden && age >= believed/4)
+		s.served = settled(wchan, err == nil, now.Sub(s.first))
+		if s.served && o.before != nil && !o.before[p.Process] {
+			o.born[role]++
+		}
 	}
 	return s
+}
+
+// settled judges by what a process waits for, and how long it has been seen, whether it has started well.
+func settled(wchan string, known bool, age time.Duration) bool {
+	switch {
+	case isIdle(wchan):
+		return true
+	case !known || wchan == "":
+		return age >= believed/4
+	case strings.HasPrefix(wchan, "hrtimer_nanosleep"), strings.HasPrefix(wchan, "do_nanosleep"):
+		return age >= 3*believed
+	default:
+		return age >= believed
+	}
 }
 
 // bury forgets what has ended, and counts what ended young.
@@ -158,34 +188,59 @@ func (o *observer) bury(v view) {
 			continue
 		}
 		if o.before != nil && !o.before[p] && !s.served {
-			o.young++
+			o.young[servingRole(s.role)]++
 			o.died = v.at
+			if o.first.IsZero() {
+				o.first = v.at
+			}
 		}
 		delete(o.known, p)
 	}
 }
 
-// manyDeaths is the number of workers that may die young for reasons of their own (max_request=1 under load
-// ends workers within milliseconds) before it is called a crash loop without the server having said why.
-const manyDeaths = 10
-
-// loops judges whether the workers of v cannot start: some died young, and none lives that has served.
-func (o *observer) loops(v view, lines []string) *crashLoop {
-	cause := fatalLine(lines)
-	if o.young < manyDeaths && (o.young == 0 || cause == "") {
-		return nil
+// servingRole takes a process that died before it was known for what it was for a worker.
+func servingRole(r Role) Role {
+	if r == TaskWorker {
+		return r
 	}
-	for _, s := range v.procs {
-		if s.role.serves() && s.served && !o.before[s.Process] {
-			return nil
-		}
-	}
-	return &crashLoop{deaths: o.young, cause: cause}
+	return Worker
 }
 
-// fatal is how PHP and the frameworks report an error that ends a worker. What stands before it (a time, a pid, a log level)
-// says nothing about the cause.
-var fatal = regexp.MustCompile(`(?i)\b(?:PHP )?((?:Fatal error|Parse error|Compile error|Uncaught [\w\\]+)\b.*)`)
+// What it takes to call a crash loop when the server does not say why its workers die: max_request=1 under load ends workers
+// within milliseconds, too.
+const (
+	manyDeaths = 10
+	longEnough = 700 * time.Millisecond
+)
+
+// loops judges whether workers of v cannot start: some died young, and no new one of their role lives that has served. (Swoole's
+// task worker survives an exception in onWorkerStart, so a living task worker says nothing of event workers.)
+func (o *observer) loops(v view, lines []string) *crashLoop {
+	cause := fatalLine(lines)
+	for role, deaths := range o.young {
+		switch {
+		case deaths == 0:
+		case cause == "" && (deaths < manyDeaths || o.born[role] > 0 || o.died.Sub(o.first) < longEnough):
+		case o.lives(v, role):
+		default:
+			return &crashLoop{deaths: deaths, cause: cause}
+		}
+	}
+	return nil
+}
+
+// lives reports whether v has a new process with this role that has served.
+func (o *observer) lives(v view, role Role) bool {
+	return slices.ContainsFunc(v.procs, func(s sighting) bool {
+		return s.role == role && s.served && !o.before[s.Process]
+	})
+}
+
+// fatal is how PHP and the frameworks report an error that ends a worker: PHP and Swoole as a fatal error, Workerman as the
+// exception alone or as an exit status. What stands before it (a time, a pid, a log level) says nothing about the cause.
+var fatal = regexp.MustCompile(`\b(?:PHP )?((?:Fatal error|Parse error|Compile error|Uncaught [\w\\]+)\b.*` +
+	`|[\w\\]*(?:Exception|Error): .* in .+(?::| on line )\d+.*` +
+	`|worker\[[^\]]*\] exit with status [1-9]\d*.*)`)
 
 // fatalLine is the cause in the newest line that tells of a fatal error, "" when there is none.
 func fatalLine(lines []string) string {

@@ -46,6 +46,7 @@ func (f *fakeTree) kernel() kernel {
 		masks: func(p signals.Process) (signals.Masks, error) { return f.procs[p.PID].masks, nil },
 		wchan: func(p signals.Process) (string, error) { return f.procs[p.PID].wchan, nil },
 		title: func(signals.Process) ([]string, error) { return nil, nil },
+		start: func(signals.Process) (time.Time, error) { return f.now, nil },
 		exe:   func(signals.Process) (string, error) { return "", nil },
 		now:   func() time.Time { return f.now },
 	}
@@ -76,9 +77,11 @@ func TestAWorkerServesWhenItWaitsForWork(t *testing.T) {
 		{"__skb_wait_for_more_packets", 0, true},
 		{"hrtimer_nanosleep", 0, false}, // sleeps in onWorkerStart
 		{"hrtimer_nanosleep", 900 * time.Millisecond, false},
-		{"hrtimer_nanosleep", believed, true}, // always busy, and alive
-		{"0", 900 * time.Millisecond, false},  // runs
-		{"", 0, false},                        // the kernel does not say
+		{"hrtimer_nanosleep", believed, false}, // Workerman after a failed start
+		{"hrtimer_nanosleep", 3 * believed, true},
+		{"0", believed, true},                // always busy, and alive
+		{"0", 900 * time.Millisecond, false}, // runs
+		{"", 0, false},                       // the kernel does not say
 		{"", believed / 4, true},
 	}
 	for _, tt := range tests {
@@ -154,20 +157,50 @@ func TestCrashLoop(t *testing.T) {
 			t.Errorf("the end of an old worker taken for a crash loop: %v", loop)
 		}
 	})
+	dieYoung := func(t *testing.T, f *fakeTree, o *observer, n int) {
+		for i := range n {
+			f.worker(10+i, "0")
+			mustLook(t, o)
+			f.end(10 + i)
+			f.now = f.now.Add(longEnough / manyDeaths * 2)
+			mustLook(t, o)
+		}
+	}
 	t.Run("many early deaths without a word", func(t *testing.T) {
 		f := newFakeTree()
 		o := f.observer()
 		mustLook(t, o)
-		for i := range manyDeaths {
-			if loop := o.loops(mustLook(t, o), nil); loop != nil {
-				t.Fatalf("called a crash loop after %d deaths", i)
-			}
-			f.worker(10+i, "0")
-			mustLook(t, o)
-			f.end(10 + i)
+		dieYoung(t, f, o, manyDeaths-1)
+		if loop := o.loops(mustLook(t, o), nil); loop != nil {
+			t.Fatalf("called a crash loop after %d deaths", manyDeaths-1)
 		}
+		dieYoung(t, f, o, 1)
 		if o.loops(mustLook(t, o), nil) == nil {
 			t.Errorf("not noticed after %d deaths", manyDeaths)
+		}
+	})
+	t.Run("not without a word when some have served", func(t *testing.T) {
+		f := newFakeTree()
+		o := f.observer()
+		mustLook(t, o)
+		f.worker(2, "do_epoll_wait")
+		mustLook(t, o)
+		f.end(2)
+		dieYoung(t, f, o, 10*manyDeaths)
+		if loop := o.loops(mustLook(t, o), nil); loop != nil {
+			t.Errorf("respawns of busy workers taken for a crash loop: %v", loop)
+		}
+	})
+	t.Run("a task worker that lives is no excuse", func(t *testing.T) {
+		f := newFakeTree()
+		o := f.observer()
+		mustLook(t, o)
+		f.procs[2] = fakeNode{1, "poll_schedule_timeout", signals.Masks{Caught: signals.NewSet(swooleTask...)}}
+		f.worker(3, "0")
+		mustLook(t, o)
+		f.end(3)
+		if o.loops(mustLook(t, o), broken) == nil {
+			t.Error("event workers that cannot start were not noticed")
 		}
 	})
 	t.Run("not while a new worker serves", func(t *testing.T) {
@@ -195,6 +228,9 @@ func TestFatalLine(t *testing.T) {
 			`Parse error: syntax error, unexpected token "}" in /a.php on line 3`},
 		{[]string{"PHP Fatal error:  Uncaught TypeError: x in /a.php:3", "Stack trace:", "#0 {main}", "  thrown in /a.php on line 3"},
 			"Fatal error: Uncaught TypeError: x in /a.php:3"},
+		{[]string{"RuntimeException: boom in /x/handler.php:17"}, "RuntimeException: boom in /x/handler.php:17"},
+		{[]string{"Workerman[start.php] worker[example:7627] exit with status 64000"}, "worker[example:7627] exit with status 64000"},
+		{[]string{"worker[example:7627] exit with status 0", "no Error: here", "GET /Error: x"}, ""},
 		{[]string{"Fatal error: first in /a.php on line 1", "Fatal error: second in /b.php on line 2"}, "Fatal error: second in /b.php on line 2"},
 	}
 	for _, tt := range tests {

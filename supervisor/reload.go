@@ -88,19 +88,19 @@ func (r *reloading) begin() error {
 	if r.sig == 0 {
 		return &cannotReload{r.s.Kind + " has no signal for this"}
 	}
-	v, err := r.o.look()
+	name := signals.SignalName(r.sig)
+	v, err := r.snapshot()
 	if err != nil {
 		return fmt.Errorf("look at master %d: %w", r.g.master.PID, err)
 	}
 	master := v.procs[0].proc
-	name := signals.SignalName(r.sig)
 	switch {
 	case master.ignores(r.sig):
 		return &cannotReload{fmt.Sprintf("this server ignores %s", name)}
-	case r.s.Layout != LayoutForked && !master.handles(r.sig):
+	case !master.masks.Caught.Has(r.sig) && !master.masks.Blocked.Has(r.sig),
+		r.s.Layout != LayoutForked && !master.handles(r.sig):
 		return &cannotReload{fmt.Sprintf("%s would end this server, it has no handler for it", name)}
 	}
-	r.old = r.notUser(v.serving(r.tasks))
 	if len(r.old) == 0 {
 		if r.tasks {
 			return &cannotReload{"this server has no task workers"}
@@ -119,6 +119,22 @@ func (r *reloading) begin() error {
 		return fmt.Errorf("send %s to master %d: %w", name, r.g.master.PID, err)
 	}
 	return nil
+}
+
+// snapshot notes all that might have loaded the old code. A master that has others do the work has none for a moment when
+// all of them are just being replaced (max_request), so it is looked at again before that is believed.
+func (r *reloading) snapshot() (view, error) {
+	for begin := time.Now(); ; {
+		v, err := r.o.look()
+		if err != nil {
+			return v, err
+		}
+		r.old = r.notUser(v.serving(r.tasks))
+		if len(r.old) > 0 || r.tasks || !bossy(v.procs[0].proc, r.s.Layout) || time.Since(begin) > unmoved {
+			return v, nil
+		}
+		time.Sleep(paceMin)
+	}
 }
 
 // notUser leaves out the processes that earlier reloads have shown never to be replaced.

@@ -48,6 +48,7 @@ type proc struct {
 	masks signals.Masks
 	title string // the command line, read for Workerman only
 	exe   string // the executable, read for LayoutForked only; "" when unknown
+	grown bool   // it is older than a fork needs to become what it will be; looked at for LayoutSwoole only
 }
 
 // forkOf reports whether p may be a fork of parent, and not a command that parent runs.
@@ -152,7 +153,7 @@ func childRole(layout Layout, p proc) Role {
 			return Worker
 		case p.masks.Caught.Has(syscall.SIGPIPE):
 			return TaskWorker
-		case isManager(p):
+		case isManager(p) && !p.grown:
 			return Helper // just forked: still the manager's handlers
 		default:
 			return UserProcess

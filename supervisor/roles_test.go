@@ -14,6 +14,7 @@ type fakeProc struct {
 	pid, ppid       int
 	caught, blocked []syscall.Signal
 	title, exe      string
+	grown           bool
 }
 
 var zendCaught = []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTERM, syscall.SIGPROF}
@@ -39,7 +40,7 @@ func procs(fakes []fakeProc) []proc {
 		out = append(out, proc{
 			Info:  signals.Info{Process: signals.Process{PID: f.pid}, PPID: f.ppid},
 			masks: signals.Masks{Caught: signals.NewSet(f.caught...), Blocked: signals.NewSet(f.blocked...)},
-			title: f.title, exe: f.exe,
+			title: f.title, exe: f.exe, grown: f.grown,
 		})
 	}
 	return out
@@ -83,6 +84,11 @@ func TestClassify(t *testing.T) {
 			{pid: 3, ppid: 2, caught: swooleManager},
 			{pid: 4, ppid: 2, caught: zendCaught, blocked: swooleWorker},
 		}, []Role{Master, Manager, Helper, Worker}},
+		{"a user process that catches SIGCHLD", LayoutSwoole, []fakeProc{
+			{pid: 1, caught: swooleManager},
+			{pid: 2, ppid: 1, caught: zendCaught, blocked: swooleWorker},
+			{pid: 3, ppid: 1, caught: caught(syscall.SIGCHLD), grown: true},
+		}, []Role{Master, Worker, UserProcess}},
 		{"PROCESS before the manager has forked anything", LayoutSwoole, []fakeProc{
 			{pid: 1, caught: zendCaught, blocked: swooleMaster},
 			{pid: 2, ppid: 1, caught: swooleManager},
