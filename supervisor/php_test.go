@@ -681,6 +681,42 @@ func TestPHPAttach(t *testing.T) {
 	})
 }
 
+// PHP ends at its next echo when nobody reads its output: the relay keeps a server alive whose hotreload was killed.
+func TestPHPAdoption(t *testing.T) {
+	for _, mode := range []string{"process", "base"} {
+		t.Run(mode, func(t *testing.T) {
+			onAll(t, func(t *testing.T, k kind) {
+				if k.layout == supervisor.LayoutWorkerman && mode == "base" {
+					t.Skip("Workerman has no modes")
+				}
+				site := newSite(t, k)
+				site.original = strings.Replace(site.original, "return 'hello '", "echo \"said\\n\";\n    return 'hello '", 1)
+				site.save("v1")
+				opt := site.options(settings{mode: mode, workers: 2})
+				a := site.abandon(opt)
+				site.serves("v1", nil) // and prints
+				eventually(t, "what the workers print arrives", func() bool { return strings.Contains(site.output(), "said\n") })
+				opt.Adopt = &a
+				s := &supervised{site.place.start(opt), site}
+				st := s.status()
+				if st.Master.PID != a.Master.PID || s.count(supervisor.EventAdopted) != 1 || len(workersOf(st)) != 2 {
+					t.Errorf("status %+v, want master %d", st, a.Master.PID)
+				}
+				site.serves("v1", workersOf(st))
+				site.save("v2")
+				out := s.do(supervisor.Reload, supervisor.Verified)
+				if out.Action != supervisor.Reload {
+					t.Errorf("outcome %+v", out)
+				}
+				site.serves("v2", out.NewWorkers)
+				if err := s.end(); err != nil {
+					t.Errorf("the stop: %v", err)
+				}
+			})
+		})
+	}
+}
+
 func TestPHPStatusShowsTheProcessesOfNow(t *testing.T) {
 	onAll(t, func(t *testing.T, k kind) {
 		s := newSite(t, k).start(settings{workers: 2})

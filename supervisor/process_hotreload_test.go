@@ -19,15 +19,16 @@ import (
 // hotreloadEnv makes the test binary a small hotreload: its value is a killable.
 const hotreloadEnv = "HOTRELOAD_TEST_HOTRELOAD"
 
-// killable is a hotreload in a process of its own, for a server with this behaviour.
+// killable is a hotreload in a process of its own.
 type killable struct {
-	Behaviour behaviour
-	Dir       string
-	PIDFile   string
-	App       string
-	Port      int
-	Terminal  bool   // the server's output is a terminal
-	Adoption  string // the file in which the adoption is kept
+	Command  []string
+	Env      []string
+	Dir      string
+	PIDFile  string
+	Layout   supervisor.Layout
+	Signals  supervisor.Signals
+	Terminal bool   // the server's output is a terminal
+	Adoption string // the file in which the adoption is kept
 }
 
 func hotreloadMain() int {
@@ -40,10 +41,13 @@ func hotreloadMain() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	os.Unsetenv(hotreloadEnv) // the server is not another one
-	p := &place{dir: k.Dir, pid: k.PIDFile, app: k.App, port: k.Port, to: os.Stdout}
-	opt := p.options(k.Behaviour)
-	opt.Output.Terminal = k.Terminal
+	opt := supervisor.Options{
+		Mode: supervisor.Watch, Reaper: reaper,
+		Output: supervisor.Output{Stdout: os.Stdout, Stderr: os.Stderr, Terminal: k.Terminal},
+		Server: supervisor.Server{
+			Command: k.Command, Env: k.Env, Dir: k.Dir, PIDFile: k.PIDFile, Layout: k.Layout, Signals: k.Signals,
+		},
+	}
 	opt.Save = func(a supervisor.Adoption) error {
 		text, err := json.Marshal(a)
 		if err != nil {
@@ -63,9 +67,13 @@ func hotreloadMain() int {
 }
 
 // abandon starts a server under a hotreload of its own, kills that when the server is ready, and returns what it left.
-func (p *place) abandon(b behaviour, terminal bool) supervisor.Adoption {
+func (p *place) abandon(opt supervisor.Options) supervisor.Adoption {
 	p.t.Helper()
-	k := killable{Behaviour: b, Terminal: terminal, Dir: p.dir, PIDFile: p.pid, App: p.app, Port: p.port, Adoption: filepath.Join(p.dir, "adoption")}
+	server := opt.Server
+	k := killable{
+		Command: server.Command, Env: server.Env, Dir: server.Dir, PIDFile: server.PIDFile, Layout: server.Layout,
+		Signals: server.Signals, Terminal: opt.Output.Terminal, Adoption: filepath.Join(p.dir, "adoption"),
+	}
 	text, err := json.Marshal(k)
 	if err != nil {
 		p.t.Fatal(err)
@@ -120,7 +128,9 @@ func TestAdoptedServerServesAndPrintsAndObeys(t *testing.T) {
 
 func adoptedServerServesAndPrintsAndObeys(t *testing.T, terminal bool) {
 	p := newPlace(t)
-	a := p.abandon(behaviour{}, terminal)
+	opt := p.options(behaviour{})
+	opt.Output.Terminal = terminal
+	a := p.abandon(opt)
 	// Nobody reads the server's output any more but the relay, which has where hotreload's went.
 	_, pid, err := p.ask()
 	if err != nil {
@@ -132,7 +142,6 @@ func adoptedServerServesAndPrintsAndObeys(t *testing.T, terminal bool) {
 		t.Fatal("the server ended with hotreload")
 	}
 
-	opt := p.options(behaviour{})
 	opt.Adopt = &a
 	var saved supervisor.Adoption
 	opt.Save = func(a supervisor.Adoption) error { saved = a; return nil }
@@ -158,7 +167,7 @@ func adoptedServerServesAndPrintsAndObeys(t *testing.T, terminal bool) {
 func TestAdoptedServerIsReloadedOnceForWhatNobodySaw(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	a := p.abandon(behaviour{}, false)
+	a := p.abandon(p.options(behaviour{}))
 	p.save("v2")
 	opt := p.options(behaviour{})
 	opt.Adopt = &a
@@ -192,7 +201,7 @@ func TestWhatADeadMasterLeftBehindIsEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
-			a := p.abandon(b, false)
+			a := p.abandon(p.options(b))
 			kill(t, a.Master)
 			eventually(t, "the master is gone", func() bool { return !a.Master.Alive() })
 			if _, _, err := p.ask(); err != nil {
