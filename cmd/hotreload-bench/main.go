@@ -1,0 +1,182 @@
+// Command hotreload-bench measures hotreload beside what people use instead, on this machine and in one run: the classic
+// `inotifywait -m -r ... | while read; do kill -USR1 ...` loop, and entr. It prints Markdown tables and judges nothing: its
+// exit code is 0 unless the measuring itself went wrong.
+//
+// What is measured runs against a target that writes down when it was signalled, or against a real PHP server. The target
+// is this program, executed again. Whatever is started here is ended here, and everything is written below one temporary
+// directory.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == roleOfTarget {
+		os.Exit(targetMain(os.Args[2:]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := benchMain(ctx, os.Args[1:])
+	stop()
+	var usage *usageError
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case errors.As(err, &usage):
+		fmt.Fprintln(os.Stderr, "hotreload-bench:", err)
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "hotreload-bench:", err)
+		os.Exit(1)
+	}
+}
+
+type usageError struct{ why string }
+
+func (e *usageError) Error() string { return e.why }
+
+// section is one thing to measure, and one table or more.
+type section struct {
+	name string
+	run  func(context.Context, *bench) error
+}
+
+var sections = []section{
+	{"latency", measureLatency},
+	{"tree", measureTree},
+	{"burst", measureBurst},
+	{"stale", measureStale},
+	{"served", measureServed},
+}
+
+// bench is what all sections know.
+type bench struct {
+	hotreload string // absolute path of the program
+	examples  string // absolute path of the examples
+	self      string // absolute path of this program
+	temp      string
+	scale     scale
+	out       io.Writer
+}
+
+// scale is how much of everything is done.
+type scale struct {
+	saves       int // for each tool, each way of saving
+	starts      int // of each tool on the big tree
+	dirs, files int // of the big tree; files are those in each directory
+	idle        time.Duration
+	burst       int           // files that are rewritten
+	burstTime   time.Duration // of the slow burst
+	edits       int           // random edits under hotreload
+	otherEdits  int           // under the loop: enough to see what becomes of it
+	served      int           // saves that are followed to the last worker
+}
+
+func fullScale() scale {
+	return scale{saves: 100, starts: 3, dirs: 10_000, files: 10, idle: 30 * time.Second,
+		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50}
+}
+
+func quickScale() scale {
+	return scale{saves: 20, starts: 1, dirs: 1_000, files: 10, idle: 5 * time.Second,
+		burst: 1_000, burstTime: time.Second, edits: 60, otherEdits: 20, served: 10}
+}
+
+func benchMain(ctx context.Context, args []string) error {
+	b := &bench{out: os.Stdout, scale: fullScale()}
+	flags := flag.NewFlagSet("hotreload-bench", flag.ContinueOnError)
+	flags.StringVar(&b.hotreload, "hotreload", "bin/hotreload", "the `PROGRAM` to measure")
+	flags.StringVar(&b.examples, "examples", "examples", "the `DIRECTORY` of the example servers")
+	quick := flags.Bool("quick", false, "much less of everything: under two minutes")
+	edits := flags.Int("edits", 0, "how many random edits the stale rounds make (default 1000, with -quick 60)")
+	only := flags.String("only", "", "a comma-separated `LIST` of sections: "+strings.Join(sectionNames(), ", "))
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return &usageError{err.Error()}
+	}
+	if flags.NArg() > 0 {
+		return &usageError{fmt.Sprintf("unexpected argument %q", flags.Arg(0))}
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	if *quick {
+		b.scale = quickScale()
+	}
+	if *edits > 0 {
+		b.scale.edits = *edits
+	}
+	if err := b.locate(); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.temp)
+	return b.run(ctx, chosen)
+}
+
+// locate finds the programs and makes the temporary directory.
+func (b *bench) locate() (err error) {
+	if b.self, err = os.Executable(); err != nil {
+		return fmt.Errorf("find myself: %w", err)
+	}
+	for _, path := range []*string{&b.hotreload, &b.examples} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
+	if _, err := exec.LookPath(b.hotreload); err != nil {
+		return fmt.Errorf("%w (make build)", err)
+	}
+	if b.temp, err = os.MkdirTemp("", "hotreload-bench-"); err != nil {
+		return err
+	}
+	b.temp, err = filepath.EvalSymlinks(b.temp)
+	return err
+}
+
+func (b *bench) run(ctx context.Context, chosen []section) error {
+	b.printMachine(ctx)
+	for _, s := range chosen {
+		began := time.Now()
+		if err := s.run(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		fmt.Fprintf(b.out, "\n(%s took %.0f s)\n", s.name, time.Since(began).Seconds())
+	}
+	return nil
+}
+
+func sectionNames() []string {
+	var names []string
+	for _, s := range sections {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// choose returns the named sections, in the order in which they are always run; all when none is named.
+func choose(list string) ([]section, error) {
+	if list == "" {
+		return sections, nil
+	}
+	names := strings.Split(list, ",")
+	for _, name := range names {
+		if !slices.Contains(sectionNames(), name) {
+			return nil, &usageError{fmt.Sprintf("unknown section %q; there are %s", name, strings.Join(sectionNames(), ", "))}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(sections), func(s section) bool { return !slices.Contains(names, s.name) }), nil
+}
