@@ -5,6 +5,9 @@
 // What is measured runs against a target that writes down when it was signalled, or against a real PHP server. The target
 // is this program, executed again. Whatever is started here is ended here, and everything is written below one temporary
 // directory.
+//
+// The PHP servers are the examples: examples/prefork, and examples/swoole where HOTRELOAD_BENCH_PHP names a php with that
+// extension. Everything listens on 127.0.0.1 only.
 package main
 
 import (
@@ -74,6 +77,7 @@ type bench struct {
 type scale struct {
 	saves       int // for each tool, each way of saving
 	starts      int // of each tool on the big tree
+	probes      int // files saved there
 	dirs, files int // of the big tree; files are those in each directory
 	idle        time.Duration
 	burst       int           // files that are rewritten
@@ -84,12 +88,12 @@ type scale struct {
 }
 
 func fullScale() scale {
-	return scale{saves: 100, starts: 3, dirs: 10_000, files: 10, idle: 30 * time.Second,
+	return scale{saves: 100, starts: 3, probes: 20, dirs: 10_000, files: 10, idle: 30 * time.Second,
 		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50}
 }
 
 func quickScale() scale {
-	return scale{saves: 20, starts: 1, dirs: 1_000, files: 10, idle: 5 * time.Second,
+	return scale{saves: 10, starts: 1, probes: 10, dirs: 1_000, files: 10, idle: 3 * time.Second,
 		burst: 1_000, burstTime: time.Second, edits: 60, otherEdits: 20, served: 10}
 }
 

@@ -133,7 +133,7 @@ func (p *process) until(ctx context.Context, done func() bool) error {
 			return p.ended()
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w\n%s", p.cmd.Path, ctx.Err(), p.said)
-		case <-time.After(2 * time.Millisecond):
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	return nil

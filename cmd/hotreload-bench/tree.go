@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// probes is how many directories of a tree are tried, the last one that a walk reaches first.
-const probes = 20
-
 // measureTree: how soon a big tree is watched, and what that costs.
 func measureTree(ctx context.Context, b *bench) error {
 	s, err := b.newTargetSite("tree", filepath.Join(b.temp, "loaded"))
@@ -172,14 +169,15 @@ func (m *treeMeasurement) save(path string) error {
 	return err
 }
 
-// probe saves a file here and there and counts how often the target is signalled for it.
+// probe saves a file here and there, first the one that a walk reaches last, and counts how often the target is signalled
+// for it.
 func (m *treeMeasurement) probe(ctx context.Context, w *session) (string, error) {
 	if len(m.paths) == 0 {
 		return "-", nil
 	}
 	noticed := 0
 	path := m.paths[len(m.paths)-1]
-	for range probes {
+	for range m.b.scale.probes {
 		mark := m.s.feed.mark()
 		if err := m.save(path); err != nil {
 			return "", err
@@ -199,7 +197,7 @@ func (m *treeMeasurement) probe(ctx context.Context, w *session) (string, error)
 		}
 		path = m.paths[rand.IntN(len(m.paths))]
 	}
-	return fmt.Sprintf("%d of %d", noticed, probes), nil
+	return fmt.Sprintf("%d of %d", noticed, m.b.scale.probes), nil
 }
 
 // restTime is how long a process must have used no processor time to be at rest.
