@@ -38,7 +38,7 @@ func (b *booting) wait(ctx context.Context) error {
 	errLate := errors.New("not ready in time")
 	ctx, cancel := context.WithTimeoutCause(ctx, b.s.ReadyTimeout, errLate)
 	defer cancel()
-	b.o = newObserver(b.d.kernel, b.s.Layout, b.t.master)
+	b.o = b.observer(b.t.master)
 	for {
 		look := time.Now()
 		ready, err := b.look(ctx)
@@ -111,7 +111,7 @@ func (b *booting) look(ctx context.Context) (bool, error) {
 	if loop := b.o.loops(v, b.t.out.last()); loop != nil {
 		return false, b.d.bootFailed(b.t.out, loop.Error(), Exit{Known: true, Status: 1}, false)
 	}
-	if b.why = b.missing(v); b.why != "" {
+	if b.why = b.missing(v, b.t.out.last()); b.why != "" {
 		b.calm = time.Time{}
 		return false, nil
 	}
@@ -221,11 +221,19 @@ func (b *booting) become(master signals.Process) {
 		return
 	}
 	b.t.setMaster(master)
-	b.o = newObserver(b.d.kernel, b.s.Layout, master)
+	b.o = b.observer(master)
 }
 
-// missing says what v lacks of a server that can be reloaded and serves; "" when nothing.
-func (b *booting) missing(v view) string {
+// observer looks at a tree in which everything but the master is new.
+func (b *booting) observer(master signals.Process) *observer {
+	o := newObserver(b.d.kernel, b.s.Layout, master)
+	o.before = map[signals.Process]bool{master: true}
+	return o
+}
+
+// missing says what v lacks of a server that can be reloaded and serves, "" when nothing. The lines are what the server has
+// printed.
+func (b *booting) missing(v view, lines []string) string {
 	master := v.procs[0]
 	if b.s.Layout == LayoutSingle {
 		return ""
@@ -234,9 +242,6 @@ func (b *booting) missing(v view) string {
 		if v.at.Sub(b.begin) < silent || !master.served {
 			return fmt.Sprintf("the master has no handler for %s yet", signals.SignalName(sig))
 		}
-	}
-	if len(b.o.young) > 0 && v.at.Sub(b.o.died) < longEnough && len(b.o.born) == 0 {
-		return "workers die"
 	}
 	if len(v.serving(false)) == 0 && (bossy(master.proc, b.s.Layout) || b.s.Layout == LayoutForked && v.at.Sub(b.begin) < unmoved) {
 		return "no worker has been started yet"
@@ -249,6 +254,9 @@ func (b *booting) missing(v view) string {
 	}
 	if len(starting) > 0 {
 		return fmt.Sprintf("workers have not finished their start (%s)", strings.Join(starting, ", "))
+	}
+	if serving := v.serving(false); b.o.established(v, serving, lines) < len(serving) {
+		return "workers have only just started"
 	}
 	return ""
 }

@@ -38,6 +38,7 @@ type sighting struct {
 	proc
 	role      Role
 	first     time.Time // when it was seen first
+	slept     time.Time // when it was seen sleeping last
 	served    bool      // it was seen waiting for work, or lived long enough to be believed
 	listening int       // sockets it listened on when a reload began; Workerman only
 }
@@ -81,6 +82,7 @@ type observer struct {
 	born   map[Role]int             // processes that came after it and served
 	first  time.Time                // the first of these deaths
 	died   time.Time                // the last of them
+	infant time.Time                // when a process that came after the first look last died early, whether it served or not
 }
 
 func newObserver(k kernel, layout Layout, master signals.Process) *observer {
@@ -159,7 +161,7 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 	s.proc, s.role = p, role
 	if !s.served && role != Helper {
 		wchan, err := o.kernel.wchan(p.Process)
-		s.served = settled(wchan, err == nil, now.Sub(s.first))
+		s.settle(wchan, err == nil, now)
 		if s.served && o.before != nil && !o.before[p.Process] {
 			o.born[role]++
 		}
@@ -167,17 +169,21 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 	return s
 }
 
-// settled judges by what a process waits for, and how long it has been seen, whether it has started well.
-func settled(wchan string, known bool, age time.Duration) bool {
+// settle judges by what a process waits for, and for how long it has been seen so, whether it has started well.
+func (s *sighting) settle(wchan string, known bool, now time.Time) {
+	age := now.Sub(s.first)
 	switch {
 	case isIdle(wchan):
-		return true
+		s.served = true
 	case !known || wchan == "":
-		return age >= believed/4
+		s.served = age >= believed/4
 	case strings.HasPrefix(wchan, "hrtimer_nanosleep"), strings.HasPrefix(wchan, "do_nanosleep"):
-		return age >= 3*believed
+		s.slept = now
+		s.served = age >= 3*believed
+	case !s.slept.IsZero():
+		s.served = now.Sub(s.slept) >= believed
 	default:
-		return age >= believed
+		s.served = age >= believed
 	}
 }
 
@@ -186,6 +192,9 @@ func (o *observer) bury(v view) {
 	for p, s := range o.known {
 		if v.has(p) {
 			continue
+		}
+		if o.before != nil && !o.before[p] && v.at.Sub(s.first) < infancy {
+			o.infant = v.at
 		}
 		if o.before != nil && !o.before[p] && !s.served {
 			o.young[servingRole(s.role)]++
@@ -229,6 +238,27 @@ func (o *observer) loops(v view, lines []string) *crashLoop {
 	return nil
 }
 
+// A worker whose start fails may look for a moment as if it waited for work. So a new worker counts when it has lived for
+// dwell, and while PHP reports fatal errors, when no new process has died within its infancy for that long.
+const (
+	dwell   = 20 * time.Millisecond
+	infancy = 300 * time.Millisecond
+)
+
+// established returns how many of these new processes count.
+func (o *observer) established(v view, fresh []sighting, lines []string) int {
+	if !o.infant.IsZero() && v.at.Sub(o.infant) < infancy && fatalLine(lines) != "" {
+		return 0
+	}
+	n := 0
+	for _, s := range fresh {
+		if s.served && v.at.Sub(s.first) >= dwell {
+			n++
+		}
+	}
+	return n
+}
+
 // lives reports whether v has a new process with this role that has served.
 func (o *observer) lives(v view, role Role) bool {
 	return slices.ContainsFunc(v.procs, func(s sighting) bool {
@@ -237,16 +267,20 @@ func (o *observer) lives(v view, role Role) bool {
 }
 
 // fatal is how PHP and the frameworks report an error that ends a worker: PHP and Swoole as a fatal error, Workerman as the
-// exception alone or as an exit status. What stands before it (a time, a pid, a log level) says nothing about the cause.
+// exception alone. What stands before it (a time, a pid, a log level) says nothing about the cause.
 var fatal = regexp.MustCompile(`\b(?:PHP )?((?:Fatal error|Parse error|Compile error|Uncaught [\w\\]+)\b.*` +
-	`|[\w\\]*(?:Exception|Error): .* in .+(?::| on line )\d+.*` +
-	`|worker\[[^\]]*\] exit with status [1-9]\d*.*)`)
+	`|[\w\\]*(?:Exception|Error): .* in .+(?::| on line )\d+.*)`)
+
+// exited is how Workerman's master reports the end of a worker.
+var exited = regexp.MustCompile(`(worker\[[^\]]*\] exit with status [1-9]\d*.*)`)
 
 // fatalLine is the cause in the newest line that tells of a fatal error, "" when there is none.
 func fatalLine(lines []string) string {
-	for _, line := range slices.Backward(lines) {
-		if m := fatal.FindStringSubmatch(line); m != nil {
-			return strings.Join(strings.Fields(m[1]), " ")
+	for _, how := range []*regexp.Regexp{fatal, exited} {
+		for _, line := range slices.Backward(lines) {
+			if m := how.FindStringSubmatch(line); m != nil {
+				return strings.Join(strings.Fields(m[1]), " ")
+			}
 		}
 	}
 	return ""

@@ -113,6 +113,21 @@ func TestTheMasterIsLookedAtAnew(t *testing.T) {
 	}
 }
 
+// Workerman's workers sleep for a second when their start has failed, and then end.
+func TestTheMomentAfterASleepProvesNothing(t *testing.T) {
+	f := newFakeTree()
+	f.worker(2, "hrtimer_nanosleep")
+	o := f.observer()
+	mustLook(t, o)
+	f.now = f.now.Add(believed)
+	mustLook(t, o)
+	f.worker(2, "0")
+	f.now = f.now.Add(10 * time.Millisecond)
+	if mustLook(t, o).procs[1].served {
+		t.Error("a worker that has just slept counts as serving")
+	}
+}
+
 func TestCrashLoop(t *testing.T) {
 	broken := []string{
 		"[2026-11-22 04:55:48 *29488.2]\tERROR\tphp_swoole_server_rshutdown() (ERRNO 503): Fatal error: Uncaught Exception: broken start in /app/h.php:1",
@@ -270,9 +285,42 @@ func TestBootWaitsForWhatIsMissing(t *testing.T) {
 			tt.arrange(f)
 			o := f.observer()
 			b := &booting{s: base(), begin: f.now, o: o}
-			if missing := b.missing(mustLook(t, o)); (missing == "") != tt.ready {
+			mustLook(t, o)
+			f.now = f.now.Add(dwell)
+			if missing := b.missing(mustLook(t, o), nil); (missing == "") != tt.ready {
 				t.Errorf("missing = %q, want ready = %v", missing, tt.ready)
 			}
 		})
+	}
+}
+
+func TestANewWorkerMustLastToCount(t *testing.T) {
+	f := newFakeTree()
+	o := f.observer()
+	mustLook(t, o)
+	count := func(lines ...string) int {
+		v := mustLook(t, o)
+		return o.established(v, v.serving(false), lines)
+	}
+	f.worker(2, "do_epoll_wait")
+	if n := count(); n != 0 {
+		t.Errorf("%d counts at its first sight", n)
+	}
+	f.now = f.now.Add(dwell)
+	if n := count("PHP Fatal error:  Uncaught E: x in /a.php:1"); n != 1 {
+		t.Errorf("%d count, want the one that has lasted", n)
+	}
+	f.worker(3, "do_epoll_wait") // looks idle, and dies
+	mustLook(t, o)
+	f.end(3)
+	if n := count(); n != 1 {
+		t.Errorf("%d count after a silent death, want 1", n)
+	}
+	if n := count("PHP Fatal error:  Uncaught E: x in /a.php:1"); n != 0 {
+		t.Errorf("%d count while others die of an error", n)
+	}
+	f.now = f.now.Add(infancy)
+	if n := count("PHP Fatal error:  Uncaught E: x in /a.php:1"); n != 1 {
+		t.Errorf("%d count when no other has died for a while, want 1", n)
 	}
 }

@@ -153,10 +153,11 @@ func (r *reloading) follow(ctx context.Context, mark int) (view, error) {
 		}
 		last = v
 		r.g.remember(v)
-		if loop := r.o.loops(v, r.g.out.since(mark)); loop != nil {
+		lines := r.g.out.since(mark)
+		if loop := r.o.loops(v, lines); loop != nil {
 			return v, loop
 		}
-		if r.verified(v) {
+		if r.verified(v, lines) {
 			return v, nil
 		}
 		if err := r.help(v); err != nil {
@@ -186,17 +187,8 @@ func (r *reloading) remaining(v view) []sighting {
 	return out
 }
 
-func (r *reloading) verified(v view) bool {
-	if len(r.remaining(v)) > 0 {
-		return false
-	}
-	serving := 0
-	for _, s := range newOnes(v, r.old, r.tasks) {
-		if s.served {
-			serving++
-		}
-	}
-	return serving >= r.want
+func (r *reloading) verified(v view, lines []string) bool {
+	return len(r.remaining(v)) == 0 && r.o.established(v, newOnes(v, r.old, r.tasks), lines) >= r.want
 }
 
 // help does what can be done for a reload that does not end: a lost signal is sent again once, workers that linger are
