@@ -80,6 +80,7 @@ type observer struct {
 	before map[signals.Process]bool // what was there at the first look: its end is no sign of anything
 	young  map[Role]int             // deaths of processes that came after the first look and never served
 	born   map[Role]int             // processes that came after it and served
+	began  time.Time                // the first look
 	first  time.Time                // the first of these deaths
 	died   time.Time                // the last of them
 	infant time.Time                // when a process that came after the first look last died early, whether it served or not
@@ -99,6 +100,9 @@ func (o *observer) look() (view, error) {
 		return view{}, err
 	}
 	now := o.kernel.now()
+	if o.began.IsZero() {
+		o.began = now
+	}
 	tree := make([]proc, 0, len(infos))
 	for _, info := range infos {
 		if p, ok := o.examine(info); ok {
@@ -126,7 +130,7 @@ func (o *observer) look() (view, error) {
 // examine reads what a look needs to know of a process. A worker that has settled is not examined again: a look must
 // stay cheap with hundreds of them.
 func (o *observer) examine(info signals.Info) (proc, bool) {
-	if s := o.known[info.Process]; s != nil && s.served && s.role.serves() {
+	if s := o.known[info.Process]; s != nil && s.served && s.role.serves() && o.kernel.now().Sub(s.first) >= infancy {
 		p := s.proc
 		p.Info = info
 		return p, true
@@ -159,10 +163,11 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 		o.known[p.Process] = s
 	}
 	s.proc, s.role = p, role
-	if !s.served && role != Helper {
+	if role != Helper && (!s.served || now.Sub(s.first) < infancy) {
 		wchan, err := o.kernel.wchan(p.Process)
+		had := s.served
 		s.settle(wchan, err == nil, now)
-		if s.served && o.before != nil && !o.before[p.Process] {
+		if s.served && !had && o.before != nil && !o.before[p.Process] {
 			o.born[role]++
 		}
 	}
@@ -178,8 +183,10 @@ func (s *sighting) settle(wchan string, known bool, now time.Time) {
 	case !known || wchan == "":
 		s.served = age >= believed/4
 	case strings.HasPrefix(wchan, "hrtimer_nanosleep"), strings.HasPrefix(wchan, "do_nanosleep"):
+		// Also one that waited for something first: it was not for work.
 		s.slept = now
 		s.served = age >= 3*believed
+	case s.served:
 	case !s.slept.IsZero():
 		s.served = now.Sub(s.slept) >= believed
 	default:
@@ -239,7 +246,8 @@ func (o *observer) loops(v view, lines []string) *crashLoop {
 }
 
 // A worker whose start fails may look for a moment as if it waited for work. So a new worker counts when it has lived for
-// dwell, and while PHP reports fatal errors, when no new process has died within its infancy for that long.
+// dwell. When new workers die in their infancy, it depends: while PHP reports fatal errors none counts; without a word
+// they are taken for respawns (max_request=1 under load), and all that served count, once there was time for a word.
 const (
 	dwell   = 20 * time.Millisecond
 	infancy = 300 * time.Millisecond
@@ -247,7 +255,8 @@ const (
 
 // established returns how many of these new processes count.
 func (o *observer) established(v view, fresh []sighting, lines []string) int {
-	if !o.infant.IsZero() && v.at.Sub(o.infant) < infancy && fatalLine(lines) != "" {
+	dying := !o.infant.IsZero() && v.at.Sub(o.infant) < infancy
+	if dying && fatalLine(lines) != "" {
 		return 0
 	}
 	n := 0
@@ -255,6 +264,9 @@ func (o *observer) established(v view, fresh []sighting, lines []string) int {
 		if s.served && v.at.Sub(s.first) >= dwell {
 			n++
 		}
+	}
+	if dying && v.at.Sub(o.began) >= longEnough {
+		return max(n, o.born[Worker]+o.born[TaskWorker])
 	}
 	return n
 }

@@ -113,6 +113,18 @@ func TestTheMasterIsLookedAtAnew(t *testing.T) {
 	}
 }
 
+func TestAWorkerThatSleepsAfterItWaitedHasNotServed(t *testing.T) {
+	f := newFakeTree()
+	f.worker(2, "poll_schedule_timeout.constprop.0")
+	o := f.observer()
+	mustLook(t, o)
+	f.now = f.now.Add(2 * time.Millisecond)
+	f.worker(2, "hrtimer_nanosleep")
+	if mustLook(t, o).procs[1].served {
+		t.Error("it counts as serving")
+	}
+}
+
 // Workerman's workers sleep for a second when their start has failed, and then end.
 func TestTheMomentAfterASleepProvesNothing(t *testing.T) {
 	f := newFakeTree()

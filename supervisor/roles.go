@@ -63,8 +63,8 @@ var zendSignals = signals.NewSet(syscall.SIGPROF, syscall.SIGHUP, syscall.SIGINT
 // outside. Either sig is blocked together with SIGPIPE, as Swoole does to read them from a signalfd (a script that blocks
 // signals around a fork leaves SIGPIPE alone), or it is caught together with one that PHP does not catch on its own.
 func (p proc) handles(sig syscall.Signal) bool {
-	if p.masks.Blocked.Has(sig) {
-		return p.masks.Blocked.Has(syscall.SIGPIPE)
+	if p.masks.Blocked.Has(sig) && p.masks.Blocked.Has(syscall.SIGPIPE) {
+		return true
 	}
 	if !p.masks.Caught.Has(sig) {
 		return false

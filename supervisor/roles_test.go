@@ -145,6 +145,7 @@ func TestHandlersOfTheServerAndThoseOfPHP(t *testing.T) {
 		{"Swoole BASE master", fakeProc{caught: swooleManager}, true},
 		{"Workerman master", fakeProc{caught: workermanAll}, true},
 		{"pcntl with SIGCHLD", fakeProc{caught: caught(syscall.SIGCHLD)}, true},
+		{"handlers blocked around a fork", fakeProc{caught: caught(syscall.SIGCHLD), blocked: []syscall.Signal{syscall.SIGUSR1, syscall.SIGCHLD}}, true},
 		{"signals blocked around a fork", fakeProc{caught: zendCaught, blocked: []syscall.Signal{syscall.SIGUSR1, syscall.SIGTERM, syscall.SIGCHLD}}, false},
 		{"other signals only", fakeProc{caught: []syscall.Signal{syscall.SIGCHLD}}, false},
 	}
