@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -56,19 +57,26 @@ func unknownCommand(c *cli.Context) error {
 	return usageError("unknown command %q%s", name, didYouMean(name, names, "; `hotreload help` lists them"))
 }
 
+// flagError finds the flag in what package flag says about it.
+var flagError = regexp.MustCompile(`^(flag provided but not defined: |flag needs an argument: |invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?)-*([^:]*)`)
+
 // onUsageError answers flags that cannot be understood in one line.
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	command := strings.TrimSpace("hotreload " + c.Command.Name)
+	command := "hotreload " + c.Command.Name
 	if c.Command.Name == c.App.Name {
 		command = c.App.Name
 	}
-	const undefined = "flag provided but not defined: -"
-	text := strings.TrimPrefix(err.Error(), undefined)
-	if text == err.Error() {
-		return usageError("%s: %s", command, strings.ReplaceAll(text, "flag needs an argument: -", "flag needs an argument: "))
+	m := flagError.FindStringSubmatch(err.Error())
+	switch {
+	case m == nil:
+		return usageError("%s: %w", command, err)
+	case strings.HasPrefix(m[1], "flag provided"):
+		return usageError("%s: unknown flag --%s%s", command, m[3], didYouMean(m[3], flagNames(c.Command.Flags), "; see `"+command+" --help`"))
+	case strings.HasPrefix(m[1], "flag needs"):
+		return usageError("%s: --%s needs a value", command, m[3])
+	default:
+		return usageError("%s: --%s cannot be %s", command, m[3], m[2])
 	}
-	flag := strings.TrimLeft(text, "-")
-	return usageError("%s: unknown flag --%s%s", command, flag, didYouMean(flag, flagNames(c.Command.Flags), "; see `"+command+" --help`"))
 }
 
 func flagNames(flags []cli.Flag) []string {

@@ -85,11 +85,11 @@ func complain(w io.Writer, err error) {
 	isConfig := errors.As(err, &wrong)
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimRight(line, "\n")
-		if isConfig && wrong.File != "" {
-			fmt.Fprintln(w, line) // FILE:LINE:COLUMN at the start, where editors look for it
-			continue
+		// FILE:LINE:COLUMN stays at the start, where editors look for it.
+		if !(isConfig && wrong.File != "") && !strings.HasPrefix(line, "hotreload ") && !strings.HasPrefix(line, "hotreload: ") {
+			line = "hotreload: " + line
 		}
-		fmt.Fprintln(w, "hotreload: "+line)
+		fmt.Fprintln(w, line)
 	}
 	var hint *hintedError
 	if errors.As(err, &hint) {

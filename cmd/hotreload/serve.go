@@ -182,6 +182,9 @@ func (s *session) supervisor(ctx context.Context, watch *watcher.Watcher) (*supe
 		Restart:     supervisor.Backoff{Min: cfg.Restart.BackoffMin, Max: cfg.Restart.BackoffMax},
 		MaxFailures: cfg.Restart.MaxFailures,
 	}
+	if cfg.Server.Kind == config.KindNone {
+		opt.MaxFailures = 1 // `run` never starts a program again of which nothing is known
+	}
 	s.report.Info(fmt.Sprintf("kind %s (%s)", cfg.Server.Kind, cfg.KindWhy))
 	for _, note := range cfg.Preset.Notes {
 		s.report.Warn(note)
