@@ -229,16 +229,14 @@ const (
 	longEnough = 700 * time.Millisecond
 )
 
-// loops judges whether workers of v cannot start: some died young, and no new one of their role lives that has served. (Swoole's
-// task worker survives an exception in onWorkerStart, so a living task worker says nothing of event workers.)
+// loops judges whether workers of v cannot start: some died young, and no new one of their role has lived on. (Swoole's task
+// worker survives an exception in onWorkerStart, so a living task worker says nothing of event workers.)
 func (o *observer) loops(v view, lines []string) *crashLoop {
 	cause := fatalLine(lines)
 	for role, deaths := range o.young {
-		switch {
-		case deaths == 0:
-		case cause == "" && (deaths < manyDeaths || o.born[role] > 0 || o.died.Sub(o.first) < longEnough):
-		case o.lives(v, role):
-		default:
+		silent := cause == "" && (deaths < manyDeaths || o.born[role] > 0 || o.died.Sub(o.first) < longEnough)
+		early := cause != "" && deaths < manyDeaths && v.at.Sub(o.first) < infancy // the others may be well
+		if deaths > 0 && !silent && !early && !o.lives(v, role) {
 			return &crashLoop{deaths: deaths, cause: cause}
 		}
 	}
@@ -253,10 +251,17 @@ const (
 	infancy = 300 * time.Millisecond
 )
 
-// established returns how many of these new processes count.
+// unrest is for how long after a process died without having served none is believed: Workerman's next try is a second away.
+const unrest = 2 * time.Second
+
+// established returns how many of these new processes count. The lines are what the server printed since the observer began.
 func (o *observer) established(v view, fresh []sighting, lines []string) int {
-	dying := !o.infant.IsZero() && v.at.Sub(o.infant) < infancy
-	if dying && fatalLine(lines) != "" {
+	dying := recent(v.at, o.infant, infancy)
+	if (dying || recent(v.at, o.died, unrest)) && fatalLine(lines) != "" {
+		return 0
+	}
+	// With a loaded machine all that is seen of a failing worker may be what it printed.
+	if v.at.Sub(o.began) < longEnough && slices.ContainsFunc(lines, uncaught.MatchString) {
 		return 0
 	}
 	n := 0
@@ -271,10 +276,14 @@ func (o *observer) established(v view, fresh []sighting, lines []string) int {
 	return n
 }
 
-// lives reports whether v has a new process with this role that has served.
+func recent(now, then time.Time, within time.Duration) bool {
+	return !then.IsZero() && now.Sub(then) < within
+}
+
+// lives reports whether v has a new process with this role that has served and outlived its infancy.
 func (o *observer) lives(v view, role Role) bool {
 	return slices.ContainsFunc(v.procs, func(s sighting) bool {
-		return s.role == role && s.served && !o.before[s.Process]
+		return s.role == role && s.served && !o.before[s.Process] && v.at.Sub(s.first) >= infancy
 	})
 }
 
@@ -282,6 +291,9 @@ func (o *observer) lives(v view, role Role) bool {
 // exception alone. What stands before it (a time, a pid, a log level) says nothing about the cause.
 var fatal = regexp.MustCompile(`\b(?:PHP )?((?:Fatal error|Parse error|Compile error|Uncaught [\w\\]+)\b.*` +
 	`|[\w\\]*(?:Exception|Error): .* in .+(?::| on line )\d+.*)`)
+
+// uncaught is what only an error that ends a process looks like.
+var uncaught = regexp.MustCompile(`\b(?:Fatal error|Parse error|Compile error)\b`)
 
 // exited is how Workerman's master reports the end of a worker.
 var exited = regexp.MustCompile(`(worker\[[^\]]*\] exit with status [1-9]\d*.*)`)
