@@ -18,6 +18,8 @@ type threadStatus struct {
 	blocked Set // SigBlk, of this thread
 	ignored Set // SigIgn, of the process
 	caught  Set // SigCgt, of the process
+
+	switches uint64 // voluntary_ctxt_switches, of this thread
 }
 
 func readStatus(pid, tid int) (threadStatus, error) {
@@ -52,6 +54,9 @@ func parseStatus(data []byte) (threadStatus, error) {
 			err = set(&status.ignored, value)
 		case "SigCgt":
 			err = set(&status.caught, value)
+		case "voluntary_ctxt_switches": // not counted below: it is no signal set
+			status.switches, _ = strconv.ParseUint(value, 10, 64)
+			continue
 		default:
 			continue
 		}

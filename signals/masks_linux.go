@@ -10,5 +10,7 @@ func (p Process) Masks() (Masks, error) {
 		Blocked: status.blocked,
 		Ignored: status.ignored,
 		Caught:  status.caught,
+
+		Switches: status.switches,
 	}, p.still(nil, "signal masks")
 }

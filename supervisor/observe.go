@@ -39,7 +39,9 @@ type sighting struct {
 	role      Role
 	first     time.Time // when it was seen first
 	slept     time.Time // when it was seen sleeping last
-	served    bool      // it was seen waiting for work, or lived long enough to be believed
+	idle      time.Time // since when it has been waiting for work without being woken; zero: it is not
+	glimpsed  bool      // it was seen waiting for work at least once
+	served    bool      // it has started well: it has been waiting for work for a while, or lived long enough to be believed
 	listening int       // sockets it listened on when a reload began; Workerman only
 }
 
@@ -79,7 +81,7 @@ type observer struct {
 	known  map[signals.Process]*sighting
 	before map[signals.Process]bool // what was there at the first look: its end is no sign of anything
 	young  map[Role]int             // deaths of processes that came after the first look and never served
-	born   map[Role]int             // processes that came after it and served
+	born   map[Role]int             // processes that came after it and were seen waiting for work
 	began  time.Time                // the first look
 	first  time.Time                // the first of these deaths
 	died   time.Time                // the last of them
@@ -162,12 +164,13 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 		s = &sighting{first: now}
 		o.known[p.Process] = s
 	}
+	woken := s.masks.Switches != p.masks.Switches
 	s.proc, s.role = p, role
 	if role != Helper && (!s.served || now.Sub(s.first) < infancy) {
 		wchan, err := o.kernel.wchan(p.Process)
-		had := s.served
-		s.settle(wchan, err == nil, now)
-		if s.served && !had && o.before != nil && !o.before[p.Process] {
+		had := s.glimpsed
+		s.settle(wchan, err == nil, woken, now)
+		if s.glimpsed && !had && o.before != nil && !o.before[p.Process] {
 			o.born[role]++
 		}
 	}
@@ -175,11 +178,18 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 }
 
 // settle judges by what a process waits for, and for how long it has been seen so, whether it has started well.
-func (s *sighting) settle(wchan string, known bool, now time.Time) {
+func (s *sighting) settle(wchan string, known, woken bool, now time.Time) {
 	age := now.Sub(s.first)
+	if !isIdle(wchan) || woken {
+		s.idle = time.Time{}
+	}
 	switch {
 	case isIdle(wchan):
-		s.served = true
+		s.glimpsed = true
+		if s.idle.IsZero() {
+			s.idle = now
+		}
+		s.served = s.served || now.Sub(s.idle) >= dwell
 	case !known || wchan == "":
 		s.served = age >= believed/4
 	case strings.HasPrefix(wchan, "hrtimer_nanosleep"), strings.HasPrefix(wchan, "do_nanosleep"):
@@ -243,13 +253,13 @@ func (o *observer) loops(v view, lines []string) *crashLoop {
 	return nil
 }
 
-// A worker whose start fails may look for a moment as if it waited for work. So a new worker counts when it has lived for
-// dwell. When new workers die in their infancy, it depends: while PHP reports fatal errors none counts; without a word
-// they are taken for respawns (max_request=1 under load), and all that served count, once there was time for a word.
-const (
-	dwell   = 20 * time.Millisecond
-	infancy = 300 * time.Millisecond
-)
+// dwell is how long a process must have waited for work without being woken to be taken for one that has started well: one
+// whose start fails may look for a moment as if it waited, too.
+const dwell = 15 * time.Millisecond
+
+// When new workers die in their infancy, it depends: while PHP reports fatal errors none counts; without a word they are
+// taken for respawns (max_request=1 under load), and all that were seen waiting for work count, once there was time for a word.
+const infancy = 300 * time.Millisecond
 
 // unrest is for how long after a process died without having served none is believed: Workerman's next try is a second away.
 const unrest = 2 * time.Second
@@ -266,7 +276,7 @@ func (o *observer) established(v view, fresh []sighting, lines []string) int {
 	}
 	n := 0
 	for _, s := range fresh {
-		if s.served && v.at.Sub(s.first) >= dwell {
+		if s.served {
 			n++
 		}
 	}

@@ -56,6 +56,14 @@ func (f *fakeTree) observer() *observer {
 	return newObserver(f.kernel(), LayoutSwoole, signals.Process{PID: 1})
 }
 
+// lookAfter lets d pass between two looks.
+func lookAfter(t *testing.T, f *fakeTree, o *observer, d time.Duration) view {
+	t.Helper()
+	mustLook(t, o)
+	f.now = f.now.Add(d)
+	return mustLook(t, o)
+}
+
 func mustLook(t *testing.T, o *observer) view {
 	t.Helper()
 	v, err := o.look()
@@ -71,10 +79,11 @@ func TestAWorkerServesWhenItWaitsForWork(t *testing.T) {
 		age   time.Duration
 		want  bool
 	}{
-		{"do_epoll_wait", 0, true},
-		{"ep_poll", 0, true},
-		{"poll_schedule_timeout.constprop.0", 0, true},
-		{"__skb_wait_for_more_packets", 0, true},
+		{"do_epoll_wait", 0, false},
+		{"do_epoll_wait", dwell, true},
+		{"ep_poll", dwell, true},
+		{"poll_schedule_timeout.constprop.0", dwell, true},
+		{"__skb_wait_for_more_packets", dwell, true},
 		{"hrtimer_nanosleep", 0, false}, // sleeps in onWorkerStart
 		{"hrtimer_nanosleep", 900 * time.Millisecond, false},
 		{"hrtimer_nanosleep", believed, false}, // Workerman after a failed start
@@ -118,10 +127,26 @@ func TestAWorkerThatSleepsAfterItWaitedHasNotServed(t *testing.T) {
 	f.worker(2, "poll_schedule_timeout.constprop.0")
 	o := f.observer()
 	mustLook(t, o)
-	f.now = f.now.Add(2 * time.Millisecond)
+	f.now = f.now.Add(dwell)
+	mustLook(t, o)
 	f.worker(2, "hrtimer_nanosleep")
 	if mustLook(t, o).procs[1].served {
 		t.Error("it counts as serving")
+	}
+}
+
+func TestAWorkerThatIsWokenAgainAndAgainIsNotIdle(t *testing.T) {
+	f := newFakeTree()
+	o := f.observer()
+	mustLook(t, o)
+	for i := range 10 {
+		masks := workerMasks
+		masks.Switches = uint64(i)
+		f.procs[2] = fakeNode{1, "do_epoll_wait", masks}
+		if v := mustLook(t, o); v.procs[1].served {
+			t.Fatalf("it counts as serving at look %d", i)
+		}
+		f.now = f.now.Add(dwell)
 	}
 }
 
@@ -170,7 +195,7 @@ func TestCrashLoop(t *testing.T) {
 		mustLook(t, o)
 		for pid := 2; pid < 100; pid++ {
 			f.worker(pid, "do_epoll_wait")
-			mustLook(t, o)
+			lookAfter(t, f, o, dwell)
 			f.end(pid)
 		}
 		if loop := o.loops(mustLook(t, o), broken); loop != nil {
@@ -241,7 +266,7 @@ func TestCrashLoop(t *testing.T) {
 		mustLook(t, o)
 		f.worker(2, "do_epoll_wait")
 		f.worker(3, "0")
-		mustLook(t, o)
+		lookAfter(t, f, o, dwell)
 		f.end(3)
 		mustLook(t, o)
 		f.now = f.now.Add(infancy)
@@ -345,7 +370,7 @@ func TestANewWorkerMustLastToCount(t *testing.T) {
 	if n := count("PHP Fatal error:  Uncaught E: x in /a.php:1"); n != 0 {
 		t.Errorf("%d count while others die of an error", n)
 	}
-	f.now = f.now.Add(infancy)
+	f.now = f.now.Add(unrest)
 	if n := count("PHP Fatal error:  Uncaught E: x in /a.php:1"); n != 1 {
 		t.Errorf("%d count when no other has died for a while, want 1", n)
 	}
