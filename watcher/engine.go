@@ -59,7 +59,7 @@ func (e *engine) run(ctx context.Context) {
 		case out <- e.offer:
 			e.src.commit()
 			e.col.taken()
-			e.offer, e.began = Batch{}, time.Time{}
+			e.offer, e.began = Batch{}, e.col.first
 		}
 	}
 }
@@ -67,6 +67,9 @@ func (e *engine) run(ctx context.Context) {
 func (e *engine) absorb(ctx context.Context) {
 	if s := e.src.absorb(ctx); !s.last.IsZero() {
 		e.col.event(s.first, s.last)
+		if e.began.IsZero() {
+			e.began = s.first
+		}
 	}
 }
 
@@ -81,9 +84,6 @@ func (e *engine) look(ctx context.Context) {
 	if e.col.release(now) || now.Before(e.col.due()) {
 		return
 	}
-	if e.began.IsZero() {
-		e.began = e.col.first
-	}
 	retry := e.src.look(ctx)
 	if !retry.IsZero() && !e.col.forced(now) {
 		e.col.giveTime(retry)
@@ -96,6 +96,9 @@ func (e *engine) look(ctx context.Context) {
 	e.col.looked(now, len(e.offer.Changes) > 0)
 	if !retry.IsZero() {
 		e.col.event(now, now) // what was left out
+		if e.began.IsZero() {
+			e.began = now
+		}
 		e.col.giveTime(retry)
 	}
 }

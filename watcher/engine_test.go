@@ -213,7 +213,9 @@ func TestHoldIsNotBoundByMaxWait(t *testing.T) {
 		b.none(5005 * ms)
 		b.hold(false)
 		// Noticed at the next look at the lock; then it must be quiet.
-		b.want(10040*ms, "a", "b")
+		if got := b.want(10040*ms, "a", "b"); !got.First.Equal(b.start) {
+			t.Errorf("first %v", got.First.Sub(b.start))
+		}
 		b.none(time.Hour)
 	})
 }

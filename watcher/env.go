@@ -33,8 +33,7 @@ type env struct {
 
 func realEnv() *env {
 	return &env{
-		// A little room, so that the reader of the events is not woken for each one of a burst.
-		newNotifier: func() (*fsnotify.Watcher, error) { return fsnotify.NewBufferedWatcher(256) },
+		newNotifier: fsnotify.NewWatcher,
 		add:         (*fsnotify.Watcher).Add,
 		events:      func(w *fsnotify.Watcher) <-chan fsnotify.Event { return w.Events },
 		budget:      watchBudget(),
@@ -43,8 +42,8 @@ func realEnv() *env {
 		comeBack:    100 * time.Millisecond,
 		holdLimit:   30 * time.Second,
 		holdCheck:   20 * time.Millisecond,
-		patrol:      5 * time.Second,
-		patrolStep:  256,
+		patrol:      10 * time.Second,
+		patrolStep:  128,
 		doubt:       2 * time.Second,
 	}
 }

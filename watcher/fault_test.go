@@ -317,6 +317,25 @@ func TestIrrelevantWritesEndAtOnce(t *testing.T) {
 	}
 }
 
+// TestReaderRestsInAStorm: a relevant event in the middle of a storm of others is not dropped with them.
+func TestReaderRestsInAStorm(t *testing.T) {
+	in := newIntake(mustMatcher(t, []string{"/srv/app"}, defaultInclude, defaultExclude))
+	events := make(chan fsnotify.Event)
+	done := make(chan struct{})
+	go func() { defer close(done); in.read(t.Context(), events, nil) }()
+	for i := range 3 * patient {
+		events <- fsnotify.Event{Name: "/srv/app/app.log", Op: fsnotify.Write}
+		if i == 2*patient {
+			events <- fsnotify.Event{Name: "/srv/app/a.php", Op: fsnotify.Write}
+		}
+	}
+	close(events)
+	<-done
+	if hints, _, _ := in.take(); len(hints) != 1 {
+		t.Errorf("hints %v", hints)
+	}
+}
+
 func TestManyNewNamesAreNotRemembered(t *testing.T) {
 	f := newFault(t)
 	f.opt.Quiet, f.opt.MaxWait = time.Hour, time.Hour

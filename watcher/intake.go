@@ -21,6 +21,11 @@ type hint struct {
 const (
 	// maxHints bounds what is remembered between two looks; beyond it the tree is compared as a whole.
 	maxHints = 1 << 15
+	// patient is how often in a row the same name of no interest may come before the reader takes a rest after each one.
+	// While nobody reads, the kernel merges the writes to a log file into one event; to read each of them costs a third of a
+	// processor. There is no danger that the queue overflows: equal neighbours in it have been merged, so that an equal one
+	// that follows says that the queue was empty.
+	patient = 16
 	// maxVerdicts bounds the cache of names that do not matter.
 	maxVerdicts = 1 << 13
 )
@@ -56,6 +61,7 @@ func newIntake(m *matcher) *intake {
 // read returns when ctx is done or the notifier is closed.
 func (in *intake) read(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error) {
 	verdicts := map[string]bool{}
+	again, last := 0, ""
 	for {
 		select {
 		case <-ctx.Done():
@@ -66,6 +72,11 @@ func (in *intake) read(ctx context.Context, events <-chan fsnotify.Event, errs <
 			}
 			if in.matters(ev, verdicts) {
 				in.add(ev)
+				again, last = 0, ""
+			} else if ev.Name != last {
+				again, last = 0, ev.Name
+			} else if again++; again > patient {
+				pause(ctx, time.Millisecond)
 			}
 		case err, ok := <-errs:
 			if !ok {
