@@ -94,7 +94,7 @@ func fullScale() scale {
 
 func quickScale() scale {
 	return scale{saves: 10, starts: 1, probes: 10, dirs: 1_000, files: 10, idle: 3 * time.Second,
-		burst: 1_000, burstTime: time.Second, edits: 60, otherEdits: 20, served: 10}
+		burst: 1_000, burstTime: time.Second, edits: 40, otherEdits: 20, served: 10}
 }
 
 func benchMain(ctx context.Context, args []string) error {
@@ -103,7 +103,7 @@ func benchMain(ctx context.Context, args []string) error {
 	flags.StringVar(&b.hotreload, "hotreload", "bin/hotreload", "the `PROGRAM` to measure")
 	flags.StringVar(&b.examples, "examples", "examples", "the `DIRECTORY` of the example servers")
 	quick := flags.Bool("quick", false, "much less of everything: under two minutes")
-	edits := flags.Int("edits", 0, "how many random edits the stale rounds make (default 1000, with -quick 60)")
+	edits := flags.Int("edits", 0, "how many random edits the stale rounds make (default 1000, with -quick 40)")
 	only := flags.String("only", "", "a comma-separated `LIST` of sections: "+strings.Join(sectionNames(), ", "))
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
