@@ -80,6 +80,7 @@ type observer struct {
 	master signals.Process
 	known  map[signals.Process]*sighting
 	before map[signals.Process]bool // what was there at the first look: its end is no sign of anything
+	moves  int                      // processes that came or went
 	young  map[Role]int             // deaths of processes that came after the first look and never served
 	born   map[Role]int             // processes that came after it and were seen waiting for work
 	began  time.Time                // the first look
@@ -163,6 +164,7 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 	if s == nil {
 		s = &sighting{first: now}
 		o.known[p.Process] = s
+		o.moves++
 	}
 	woken := s.masks.Switches != p.masks.Switches
 	s.proc, s.role = p, role
@@ -221,6 +223,7 @@ func (o *observer) bury(v view) {
 			}
 		}
 		delete(o.known, p)
+		o.moves++
 	}
 }
 

@@ -42,7 +42,7 @@ type reloading struct {
 	want    int        // how many must serve in the end
 	sent    time.Time
 	moved   time.Time // when a process last came or went
-	count   int       // of processes at the last look
+	moves   int       // of the observer, at the last look
 	gone    int       // how many of old were gone at the last look
 	stirred bool      // any process came or went since the signal
 	resent  bool
@@ -112,7 +112,7 @@ func (r *reloading) begin() error {
 			r.old[i].listening, _ = listeners(r.old[i].Process)
 		}
 	}
-	r.want, r.count = len(r.old), len(v.procs)
+	r.want, r.moves = len(r.old), r.o.moves
 	r.sent = time.Now()
 	r.moved = r.sent
 	if err := r.g.master.Signal(r.sig); err != nil {
@@ -187,8 +187,20 @@ func (r *reloading) remaining(v view) []sighting {
 	return out
 }
 
+// calm is for how long nothing may have moved in the tree before fewer workers than before are taken for all there are: a
+// worker that was on its way out when the signal was sent (max_request) is counted beside its replacement.
+const calm = 500 * time.Millisecond
+
 func (r *reloading) verified(v view, lines []string) bool {
-	return len(r.remaining(v)) == 0 && r.o.established(v, newOnes(v, r.old, r.tasks), lines) >= r.want
+	if len(r.remaining(v)) > 0 {
+		return false
+	}
+	fresh := newOnes(v, r.old, r.tasks)
+	serving := r.o.established(v, fresh, lines)
+	if serving >= r.want {
+		return true
+	}
+	return serving > 0 && serving == len(fresh) && v.at.Sub(r.moved) >= calm
 }
 
 // help does what can be done for a reload that does not end: a lost signal is sent again once, workers that linger are
@@ -196,8 +208,9 @@ func (r *reloading) verified(v view, lines []string) bool {
 func (r *reloading) help(v view) error {
 	now := v.at
 	rest := r.remaining(v)
-	if gone := len(r.old) - len(rest); gone != r.gone || len(v.procs) != r.count {
-		r.gone, r.count, r.moved, r.stirred = gone, len(v.procs), now, true
+	r.gone = len(r.old) - len(rest)
+	if r.o.moves != r.moves {
+		r.moves, r.moved, r.stirred = r.o.moves, now, true
 	}
 	if len(rest) == 0 {
 		return nil
