@@ -136,7 +136,7 @@ func (t *tree) arrive(r visited) {
 		return
 	}
 	if t.identify(d, r.id) {
-		t.dirs[d] = struct{}{} // the kernel knows the watch under another name: once more, from the start
+		t.dirs[d] = struct{}{}
 		return
 	}
 	t.setPolled(d, r)

@@ -72,7 +72,8 @@ type Options struct {
 	// HoldFiles are absolute paths. While one of them exists (.git/index.lock), a batch waits, for at most 30 s.
 	HoldFiles []string
 
-	// Log gets the few things that a user should know. nil means silence.
+	// Log gets the few things that a user should know: a limit of the kernel and how to raise it, what is polled and why, what
+	// cannot be read (once each), and that events were lost. nil means silence.
 	Log *zap.Logger
 }
 
