@@ -7,20 +7,24 @@ import "time"
 //
 // A file that changed during two operations in a row is suspected. A person may have saved it twice, so it is put to the
 // test: its next operation waits until the file has been left alone for a while. If it then changes again while that
-// operation runs, the operation is what changes it, and it is ignored. A change while nothing runs acquits it.
+// operation runs, the operation is likely what changes it, and it is ignored. Likely is not certain, and no change may be lost: so
+// the change that convicts it is still applied, once, a little later (see appeal). A file that an operation left alone, or
+// that changed while none ran, is acquitted.
 type loopBreaker struct {
 	files    map[string]*suspect
 	running  bool
-	started  time.Time
-	duration time.Duration // of the last operation
+	started  time.Time // of the last operation
+	ended    time.Time
+	duration time.Duration
 }
 
 // suspect is what is known of one file that changed during an operation.
 type suspect struct {
 	strikes int
 	last    time.Time // its last change
-	struck  bool      // by the operation that runs
-	alone   bool      // it was left alone before the operation that runs
+	struck  bool      // it changed during the last operation
+	before  bool      // struck, before that
+	alone   bool      // it was left alone before the last operation
 	ignored bool
 }
 
@@ -30,68 +34,72 @@ const strikeout = 3
 // leftAlone is how long a suspected file must not change before it is put to the test.
 const leftAlone = 300 * time.Millisecond
 
-// aftermath is how long after an operation a change still counts as made by it: workers write caches with their first
-// requests.
-const aftermath = 50 * time.Millisecond
+// appeal is how long after the change that made a file ignored that change is applied after all.
+const appeal = time.Second
 
 // maxSuspects bounds the memory for files that changed during one operation.
 const maxSuspects = 1000
 
 func newLoopBreaker() *loopBreaker { return &loopBreaker{files: map[string]*suspect{}} }
 
-// begin notes that an operation starts. Files that did not change during the one before are cleared of suspicion.
+// begin notes that an operation starts. Files that did not change during the one before are acquitted.
 func (b *loopBreaker) begin(now time.Time) {
 	b.running, b.started = true, now
 	for path, s := range b.files {
-		if !s.struck && !s.ignored {
+		if !s.struck {
 			delete(b.files, path)
 			continue
 		}
-		s.struck = false
+		s.before, s.struck = s.struck, false
 		s.alone = now.Sub(s.last) >= b.patience()
 	}
 }
 
 // end notes that it ended. An operation that did not touch the server cannot be what changed a file.
 func (b *loopBreaker) end(now time.Time, acted bool) {
-	b.running, b.duration = false, now.Sub(b.started)
+	b.running, b.ended, b.duration = false, now, now.Sub(b.started)
 	if acted {
 		return
 	}
-	b.started = time.Time{}
+	b.started, b.ended = time.Time{}, time.Time{}
 	for _, s := range b.files {
 		if s.struck && !s.ignored {
-			s.strikes, s.struck = s.strikes-1, false
+			s.strikes--
 		}
+		s.struck = s.before
 	}
 }
 
-// changed notes a change and reports whether the file is ignored from now on because of it.
-func (b *loopBreaker) changed(path string, now time.Time, running bool) bool {
-	during := running || (!b.started.IsZero() && now.Sub(b.started.Add(b.duration)) <= aftermath)
+// during reports whether something that was noticed at t may be the doing of the last operation.
+func (b *loopBreaker) during(t time.Time) bool {
+	return !b.started.IsZero() && !t.Before(b.started) && (b.running || !t.After(b.ended))
+}
+
+// changed notes a change that was noticed at t, and reports whether the file is ignored from now on because of it.
+func (b *loopBreaker) changed(path string, t time.Time) bool {
+	during := b.during(t)
 	s := b.files[path]
-	if s == nil {
-		if during && len(b.files) < maxSuspects {
-			b.files[path] = &suspect{strikes: 1, last: now, struck: true}
-		}
-		return false
-	}
-	s.last = now
 	switch {
-	case !during:
-		// Somebody else changes it.
+	case s == nil && during && len(b.files) < maxSuspects:
+		b.files[path] = &suspect{strikes: 1, last: t, struck: true}
+		return false
+	case s == nil:
+		return false
+	case !during: // somebody else changes it
 		delete(b.files, path)
 		return false
-	case s.ignored || s.struck:
+	}
+	s.last = t
+	if s.struck {
 		return false
 	}
 	s.struck = true
 	s.strikes++
-	if s.strikes >= strikeout && s.alone {
-		s.ignored = true
-		return true
+	if s.ignored || s.strikes < strikeout || !s.alone {
+		return false
 	}
-	return false
+	s.ignored = true
+	return true
 }
 
 // ignores reports whether changes of this file are ignored.
@@ -105,7 +113,7 @@ func (b *loopBreaker) holdBack(paths []string, now time.Time) time.Duration {
 	var wait time.Duration
 	for _, path := range paths {
 		s := b.files[path]
-		if s == nil || s.strikes < strikeout-1 {
+		if s == nil || s.ignored || s.strikes < strikeout-1 {
 			return 0
 		}
 		wait = max(wait, b.patience()-now.Sub(s.last))

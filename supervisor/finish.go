@@ -6,6 +6,7 @@ import "context"
 func (l *loop) finish(ctx context.Context, force <-chan struct{}) error {
 	l.stopTimer(&l.retry)
 	l.stopTimer(&l.hold)
+	l.stopTimer(&l.appeal)
 	forced, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	done := make(chan error, 1)

@@ -28,6 +28,9 @@ type loop struct {
 	backoff  time.Duration // the next pause before a start; 0: the first
 	retry    *time.Timer   // nil: no start is scheduled
 	hold     *time.Timer   // nil: no suspicious change is held back
+	doubted  Plan          // changes by which files came to be ignored
+	ignored  Plan          // changes of ignored files since the last operation began
+	appeal   *time.Timer   // until they are applied after all; nil: there are none
 	op       *operation    // nil: idle
 	stopping []chan error  // who waits for the end
 }
@@ -98,6 +101,10 @@ func (s *Supervisor) Run(ctx context.Context, force <-chan struct{}) error {
 		case <-timerC(l.hold):
 			l.hold = nil
 			l.next(ctx)
+		case <-timerC(l.appeal):
+			l.appeal = nil
+			l.pending, l.doubted = l.pending.Merge(l.doubted), Plan{}
+			l.next(ctx)
 		}
 	}
 }
@@ -143,12 +150,16 @@ func (l *loop) died() <-chan struct{} {
 
 func (l *loop) changed(ctx context.Context, b watcher.Batch) {
 	now := time.Now()
-	for _, c := range b.Changes {
-		if l.breaker.changed(c.Path, now, l.op != nil) {
+	for i, c := range b.Changes {
+		if l.breaker.changed(c.Path, b.First) {
 			l.notify(Event{Kind: EventIgnored, Detail: c.Rel})
+			l.doubted = l.doubted.Merge(Decide(b.Changes[i:i+1], l.opt.Rule, nil))
+			l.stopTimer(&l.appeal)
+			l.appeal = time.NewTimer(appeal)
 		}
 	}
 	l.pending = l.pending.Merge(Decide(b.Changes, l.opt.Rule, l.breaker.ignores))
+	l.ignored = l.ignored.Merge(Decide(b.Changes, l.opt.Rule, func(path string) bool { return !l.breaker.ignores(path) }))
 	if l.op != nil && l.op.starts && l.pending.Action != None && now.Sub(l.op.started) >= patience {
 		l.op.cancel(errSuperseded)
 	}
@@ -208,6 +219,7 @@ func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
 	op.events, op.done = make(chan Event), make(chan opResult, 1)
 	l.op = op
 	l.breaker.begin(op.started)
+	l.ignored = Plan{}
 	l.state = stateOf(op.plan.Action, gen != nil)
 	op.starts = gen == nil
 	w := &worker{driver: l.driver, opt: &l.opt, op: op, seq: l.seq, number: l.lastGen + 1}
@@ -253,7 +265,7 @@ func (l *loop) notify(e Event) {
 func (l *loop) status() Status {
 	st := Status{
 		Version: l.opt.Version, State: l.state, Reason: l.reason, Mode: l.opt.Mode, Kind: l.opt.Server.Kind,
-		Generation: l.lastGen, Workers: []WorkerStatus{}, Last: l.last, Owed: l.owed.Why(), Counters: l.counters,
+		Generation: l.lastGen, Workers: []WorkerStatus{}, Last: l.last, Owed: l.owed.Merge(l.ignored).Why(), Counters: l.counters,
 	}
 	if l.gen != nil {
 		master, workers := l.gen.Describe()

@@ -164,12 +164,16 @@ func newRig(t *testing.T, d *fakeDriver, change func(*Options)) *rig {
 }
 
 func (r *rig) save(files ...string) {
-	var b watcher.Batch
+	r.batches <- batchNow(files...)
+	synctest.Wait()
+}
+
+func batchNow(files ...string) watcher.Batch {
+	b := watcher.Batch{First: time.Now(), Taken: time.Now()}
 	for _, f := range files {
 		b.Changes = append(b.Changes, watcher.Change{Path: "/p/" + f, Rel: f, Op: watcher.Modified})
 	}
-	r.batches <- b
-	synctest.Wait()
+	return b
 }
 
 // ask asks for an operation in the background.
@@ -548,14 +552,44 @@ func TestAFileThatEachReloadChangesIsIgnored(t *testing.T) {
 		r := newRig(t, d, nil)
 		defer r.end()
 		d.during = func() {
-			r.batches <- watcher.Batch{Changes: []watcher.Change{{Path: "/p/generated.php", Rel: "generated.php", Op: watcher.Modified}}}
+			r.batches <- batchNow("generated.php")
 		}
 		r.save("app.php")
 		elapse(time.Minute)
-		r.wantCalls("boot", "reload", "reload", "reload")
+		r.wantCalls("boot", "reload", "reload", "reload", "reload") // the last one in case it was somebody else
 		named := slices.ContainsFunc(r.events, func(e Event) bool { return e.Kind == EventIgnored && e.Detail == "generated.php" })
 		if !named {
 			t.Error("the ignored file was not named")
+		}
+		r.wantState(Ready, "generated.php changed") // nothing is done about it, but nobody is told that it is live
+	})
+}
+
+// Somebody who waits for each reload and then saves again, during it, looks like the server. The last save must be served all
+// the same.
+func TestTheLastSaveIsAppliedEvenIfItLooksLikeTheServers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &fakeDriver{reloadTime: 40 * time.Millisecond}
+		r := newRig(t, d, nil)
+		defer r.end()
+		saves := 0
+		elapse(time.Second) // the start is over
+		d.during = func() {
+			if saves++; saves <= 3 {
+				r.batches <- batchNow("handler.php")
+			}
+		}
+		r.save("handler.php")
+		elapse(time.Minute)
+		reloads := len(d.callsSoFar()) - 1
+		if reloads < 4 {
+			t.Errorf("%d reloads for 4 saves during each other: the last one was not applied", reloads)
+		}
+		r.wantState(Ready, "")
+		r.save("handler.php") // and it is nobody's suspect any more
+		elapse(time.Second)
+		if got := len(d.callsSoFar()) - 1; got != reloads+1 {
+			t.Errorf("a later save led to %d reloads", got-reloads)
 		}
 	})
 }

@@ -72,7 +72,7 @@ type Status struct {
 	Watch      *WatchStatus    `json:"watch"`
 	Handover   *HandoverStatus `json:"handover"`
 	Last       *Outcome        `json:"last"`
-	Owed       string          `json:"owed"` // what a refused or failed plan left undone, "" when nothing
+	Owed       string          `json:"owed"` // changes that are not known to be live, "" when there are none
 	Counters   Counters        `json:"counters"`
 }
 
