@@ -22,6 +22,7 @@ type code struct {
 	cfg      *config.Config
 	notes    []string // what a person should know, once
 	found    bool
+	stuck    string // why new workers of this server may get old code; "" when they do not
 }
 
 // inspect finds the server's php and asks it for its settings. That there is none is worth a line, and no reason to stop.
@@ -47,28 +48,38 @@ func (c *code) note(format string, args ...any) {
 	c.notes = append(c.notes, fmt.Sprintf(format, args...))
 }
 
-// revalidate makes the server's OPcache look at every file again, and returns what its environment needs for that.
+// revalidate makes the server's OPcache look at every file again, and returns what its environment needs for that. Where that
+// cannot be, new workers may get old code, and only a restart will do.
 func (c *code) revalidate(place control.Place) []string {
 	if !c.found || c.cfg.Server.Kind == config.KindNone {
 		return nil
 	}
-	dir, err := place.PrivateDir()
+	o, err := c.overrides(place)
 	if err != nil {
-		c.note("OPcache may keep old code: %v", err)
-		return nil
-	}
-	o, err := c.php.WriteOverrides(dir, c.settings)
-	if err != nil {
-		c.note("OPcache may keep old code: %v", err)
+		c.note("OPcache cannot be told to look at changed files: %v", err)
+		if c.settings.OPcache {
+			c.stuck = "OPcache keeps old code"
+		}
 		return nil
 	}
 	if len(o.Replaced) > 0 {
 		c.note("so that workers see new code, the server runs with %s", joinSettings(o.Replaced))
 	}
-	if len(o.Fixed) > 0 {
-		c.note("workers may keep old code: the command fixes %s; take that out", joinSettings(o.Fixed))
+	for _, s := range o.Fixed {
+		c.note("the command sets %s to %q, with which workers may keep old code; it should be %q", s.Name, s.Was, s.Now)
+		if strings.HasPrefix(s.Name, "opcache.") {
+			c.stuck = fmt.Sprintf("the command sets %s=%s", s.Name, s.Was)
+		}
 	}
 	return o.Env
+}
+
+func (c *code) overrides(place control.Place) (php.Overrides, error) {
+	dir, err := place.PrivateDir()
+	if err != nil {
+		return php.Overrides{}, err
+	}
+	return c.php.WriteOverrides(dir, c.settings)
 }
 
 func joinSettings(settings []php.Setting) string {
@@ -141,18 +152,21 @@ func prepare(cfg *config.Config) func(context.Context) error {
 	}
 }
 
-// ruleOf says what the supervisor does about a changed file.
-func ruleOf(cfg *config.Config) supervisor.Rule {
+// ruleOf says what the supervisor does about a changed file. stuck says why nothing but a restart helps; "" when a reload does.
+func ruleOf(cfg *config.Config, stuck string) supervisor.Rule {
+	if cfg.Server.Kind == config.KindHyperf {
+		// Most of its classes come from proxies that only a boot makes anew: anything less would claim a reload that was
+		// none.
+		stuck = "kind hyperf always restarts"
+	}
 	return func(rel string) (supervisor.Action, string) {
 		name, origin := cfg.Action(rel)
 		action, err := supervisor.ParseAction(name)
 		if err != nil {
 			return supervisor.Restart, err.Error() // a new name that nobody taught us: the largest action is never wrong
 		}
-		if cfg.Server.Kind == config.KindHyperf && action != supervisor.None {
-			// Most of its classes come from proxies that only a boot makes anew: anything less would claim a reload that
-			// was none.
-			return supervisor.Restart, "kind hyperf always restarts"
+		if stuck != "" && action != supervisor.None && (action != supervisor.Restart || strings.HasPrefix(origin, "kind ")) {
+			return supervisor.Restart, stuck
 		}
 		if action != supervisor.Restart || strings.HasPrefix(origin, "kind ") {
 			return action, ""

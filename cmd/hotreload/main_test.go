@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"hotreload":  func() { os.Exit(execute(context.Background(), os.Args)) },
 		"fakeserver": func() { os.Exit(fakeServer(os.Args[1:])) },
+		"panicker":   panicker,
 	})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type outlet struct {
 	quit  chan struct{} // closed by Close
 	done  chan struct{} // closed when everything is out
 	to    io.Writer
+	lost  atomic.Int64 // lines that nobody has been told about
 }
 
 // waitingLines is how many lines may wait.
@@ -29,6 +31,7 @@ func (o *outlet) Write(p []byte) (int, error) {
 	select {
 	case o.lines <- append([]byte(nil), p...):
 	default:
+		o.lost.Add(1)
 	}
 	return len(p), nil
 }
@@ -62,9 +65,8 @@ func (o *outlet) run() {
 
 // pass writes one line. Where that fails (the terminal is gone) there is nobody to tell.
 func (o *outlet) pass(line []byte) {
-	full := len(o.lines) == cap(o.lines)
 	_, _ = o.to.Write(line)
-	if full {
-		fmt.Fprintln(o.to, "hotreload: lines were lost here, because nobody read them")
+	if n := o.lost.Swap(0); n > 0 {
+		fmt.Fprintf(o.to, "hotreload: %d lines were lost here, because nobody read them\n", n)
 	}
 }

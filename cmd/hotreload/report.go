@@ -33,14 +33,46 @@ func newReporter(mode supervisor.Mode, cfg *config.Config, out *outlet) (reporte
 	if mode == supervisor.Run || !terminal || cfg.Log.Format == "json" {
 		asJSON := cfg.Log.Format == "json" || (cfg.Log.Format == "auto" && !terminal)
 		log := newLogger(out, level, asJSON)
-		return &logReporter{log}, log
+		return forMode(mode, &logReporter{log}), log
 	}
 	color.NoColor = os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" // stdout, which it looks at, may be a pipe
 	v := &voice{out: out, glyph: signsASCII, debug: level == zap.DebugLevel, slow: slowOperation}
 	if isUTF8(os.Getenv) {
 		v.glyph = signs
 	}
-	return v, zap.New(&voiceCore{level, v, nil})
+	return forMode(mode, v), zap.New(&voiceCore{level, v, nil})
+}
+
+func forMode(mode supervisor.Mode, r reporter) reporter {
+	if mode == supervisor.Attach {
+		return &attachedReporter{reporter: r}
+	}
+	return r
+}
+
+// attachedReporter says once, and not twice a second, that there is no server to be found.
+type attachedReporter struct {
+	reporter
+	waits bool // it has been said
+}
+
+func (r *attachedReporter) Event(e supervisor.Event) {
+	switch e.Kind {
+	case supervisor.EventCrashed:
+		if !r.waits {
+			r.reporter.Event(e)
+			r.reporter.Info("waiting for somebody to start it")
+		}
+		r.waits = true
+		return
+	case supervisor.EventRetry:
+		return
+	case supervisor.EventAdopted:
+		r.reporter.Info(fmt.Sprintf("found the server: master %d", e.PID))
+	default:
+		r.reporter.Event(e)
+	}
+	r.waits = false
 }
 
 func levelOf(name string) zapcore.Level {

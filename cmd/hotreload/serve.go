@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"go.uber.org/zap"
+	"golang.org/x/term"
 
 	"github.com/hotreload/hotreload/config"
 	"github.com/hotreload/hotreload/control"
@@ -53,7 +54,7 @@ func serve(ctx context.Context, mode supervisor.Mode, src config.Source) error {
 	}
 	s := &session{mode: mode, cfg: cfg, lock: lock, out: newOutlet(os.Stderr), reaper: signals.NewReaper()}
 	s.report, s.log = newReporter(mode, cfg, s.out)
-	if _, speaks := s.report.(*voice); speaks {
+	if term.IsTerminal(int(os.Stderr.Fd())) && mode != supervisor.Run {
 		s.keys = openKeyboard(os.Stdin)
 	}
 	err = s.run(ctx)
@@ -116,8 +117,10 @@ func (s *session) run(ctx context.Context) error {
 	})
 	c := newConductor(s, sup)
 	s.beside(func() { c.run(life) })
-	if watch != nil && !s.watching(life, stopping, watch) {
-		return nil // stopped before anything was started
+	if watch != nil {
+		if ready, err := s.watching(life, stopping, watch); !ready {
+			return err // nothing was started yet
+		}
 	}
 	if s.starts {
 		s.report.Event(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
@@ -149,20 +152,25 @@ func (s *session) watcher() (*watcher.Watcher, error) {
 
 // watching starts the watcher and waits until it misses nothing: a server that is started earlier could load a file that changes
 // unseen. It reports false when hotreload is stopped meanwhile.
-func (s *session) watching(life, stopping context.Context, w *watcher.Watcher) bool {
+func (s *session) watching(life, stopping context.Context, w *watcher.Watcher) (bool, error) {
+	ended := make(chan error, 1)
 	s.beside(func() {
-		if err := w.Run(life); err != nil {
+		err := w.Run(life)
+		if err != nil {
 			s.report.Warn("files are not watched any more: " + err.Error())
 		}
+		ended <- err
 	})
 	select {
 	case <-w.Ready():
+	case err := <-ended:
+		return false, fmt.Errorf("watch files: %w", err)
 	case <-stopping.Done():
-		return false
+		return false, nil
 	}
 	st := w.Stats()
 	s.report.Info(fmt.Sprintf("watching %s in %s (%s)", count(st.Files, "file"), directories(st.Dirs), st.Backend))
-	return true
+	return true, nil
 }
 
 func directories(n int) string {
@@ -222,7 +230,6 @@ func (s *session) supervisor(ctx context.Context, watch *watcher.Watcher) (*supe
 func (s *session) develop(ctx context.Context, opt *supervisor.Options, watch *watcher.Watcher) []string {
 	s.warnOfProduction()
 	code := inspect(ctx, s.cfg, s.reaper)
-	opt.Rule = ruleOf(s.cfg)
 	opt.Gate = code.gate(s.report.Warn)
 	opt.Batches = watch.Batches()
 	opt.WatchStatus = watchStatus(watch)
@@ -232,6 +239,7 @@ func (s *session) develop(ctx context.Context, opt *supervisor.Options, watch *w
 		opt.Prepare = prepare(s.cfg)
 		more = code.revalidate(s.lock.Place())
 	}
+	opt.Rule = ruleOf(s.cfg, code.stuck)
 	for _, note := range code.notes {
 		s.report.Warn(note)
 	}
