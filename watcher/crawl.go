@@ -37,7 +37,11 @@ func (t *tree) crawl(ctx context.Context) {
 	var todo []visit
 	collect := func() {
 		for d := range t.dirs {
+			if d.visiting {
+				continue // again, when it has come back
+			}
 			delete(t.dirs, d)
+			d.visiting = true
 			todo = append(todo, visit{d, d.path, d.scope, t.notifier != nil && !d.refused, t.remote(d)})
 		}
 	}
@@ -88,6 +92,9 @@ func (t *tree) crawl(ctx context.Context) {
 func (t *tree) visit(notifier *fsnotify.Watcher, v visit) visited {
 	var watchErr error
 	if v.watch {
+		// fsnotify must not have this name for another directory when it is added: it would forget the watch but not the
+		// name, and crash when the name is removed.
+		_ = notifier.Remove(v.path)
 		if watchErr = unix.EMFILE; t.env.budget == 0 || t.spent.Load() < t.env.budget {
 			watchErr = t.env.add(notifier, v.path)
 		}
@@ -115,6 +122,7 @@ func (e *env) identity(path string) (l listing) {
 // arrive puts what a visit found into the tree.
 func (t *tree) arrive(r visited) {
 	d := r.dir
+	d.visiting = false
 	if d.scope != r.scope {
 		t.dirs[d] = struct{}{} // an anchor became a directory meanwhile, or a directory an anchor
 		return

@@ -29,6 +29,7 @@ type dir struct {
 	live       bool // it exists, and is watched or polled
 	polled     bool
 	refused    bool // the kernel does not watch it
+	visiting   bool // a crawl is looking at it
 	unreadable bool
 	viaLink    bool // the lexical path leads through a symlink below the root
 }

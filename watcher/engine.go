@@ -13,6 +13,8 @@ type source interface {
 	hold(now time.Time) time.Time
 	// look looks at everything marked. See [tree.look].
 	look(ctx context.Context) (retry time.Time)
+	// markedFiles returns the paths of all files that are marked, nil when there are more than so many.
+	markedFiles(most int) []string
 	// changes returns what look found.
 	changes() []Change
 	// commit records that the changes were taken, and says whether they followed a rescan.
@@ -28,9 +30,11 @@ type engine struct {
 	wake  <-chan struct{}
 	calls <-chan func() // run in the loop
 	out   chan<- Batch
+	early func(paths []string) // nil: nobody wants to know
 
 	offer Batch
 	began time.Time // the first event of what has not been taken
+	told  time.Time // the last event that early was told of
 }
 
 // run returns when ctx is done.
@@ -39,7 +43,11 @@ func (e *engine) run(ctx context.Context) {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		var alarm <-chan time.Time
-		if due := e.col.due(); !due.IsZero() {
+		due, ring := e.col.due(), e.look
+		if at := e.earlyAt(); !at.IsZero() && at.Before(due) {
+			due, ring = at, e.tell
+		}
+		if !due.IsZero() {
 			timer.Reset(time.Until(due))
 			alarm = timer.C
 		}
@@ -55,12 +63,35 @@ func (e *engine) run(ctx context.Context) {
 			call()
 			e.absorb(ctx)
 		case <-alarm:
-			e.look(ctx)
+			ring(ctx)
 		case out <- e.offer:
 			e.src.commit()
 			e.col.taken()
 			e.offer, e.began = Batch{}, e.col.first
 		}
+	}
+}
+
+// few is the number of files up to which early is told of them.
+const few = 8
+
+// earlyAt is when early is to be told; zero: there is nothing to tell.
+func (e *engine) earlyAt() time.Time {
+	if e.early == nil || e.col.first.IsZero() || e.told.Equal(e.col.last) {
+		return time.Time{}
+	}
+	return e.col.last.Add(e.col.quiet / 2)
+}
+
+// tell tells early, unless it turns out that the time has not come.
+func (e *engine) tell(ctx context.Context) {
+	e.absorb(ctx)
+	if at := e.earlyAt(); at.IsZero() || time.Now().Before(at) {
+		return
+	}
+	e.told = e.col.last
+	if paths := e.src.markedFiles(few); len(paths) > 0 {
+		e.early(paths)
 	}
 }
 

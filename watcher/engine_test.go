@@ -47,8 +47,9 @@ func (f *fakeSource) look(context.Context) (retry time.Time) {
 	return retry
 }
 
-func (f *fakeSource) changes() []Change { return f.offer }
-func (f *fakeSource) rescanned() bool   { return false }
+func (f *fakeSource) changes() []Change        { return f.offer }
+func (f *fakeSource) rescanned() bool          { return false }
+func (f *fakeSource) markedFiles(int) []string { return []string{"/base/a.php"} }
 func (f *fakeSource) commit() {
 	f.commits++
 	for _, c := range f.offer {
@@ -63,6 +64,7 @@ type bench struct {
 	calls chan func()
 	out   chan Batch
 	start time.Time
+	early []time.Duration // when early was told
 }
 
 const (
@@ -76,7 +78,8 @@ func inBubble(t *testing.T, f func(b *bench)) {
 		b := &bench{t: t, src: &fakeSource{differ: map[string]time.Time{}}, calls: make(chan func()), out: make(chan Batch), start: time.Now()}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		e := engine{src: b.src, col: collector{quiet: quiet, maxWait: maxWait}, wake: make(chan struct{}), calls: b.calls, out: b.out}
+		e := engine{src: b.src, col: collector{quiet: quiet, maxWait: maxWait}, wake: make(chan struct{}), calls: b.calls, out: b.out,
+			early: func([]string) { b.early = append(b.early, time.Since(b.start)) }}
 		go e.run(ctx)
 		f(b)
 	})
@@ -123,6 +126,21 @@ func (b *bench) none(d time.Duration) {
 		b.t.Errorf("batch after %v: %v", time.Since(b.start), got.Changes)
 	case <-time.After(d):
 	}
+}
+
+func TestEarlyIsToldOnceWhenHalfOfTheQuietPeriodHasPassed(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.change("a")
+		time.Sleep(8 * ms)
+		b.change("b")
+		b.want(28*ms, "a", "b")
+		time.Sleep(12 * ms)
+		b.change("c")
+		b.want(60*ms, "c")
+		if want := []time.Duration{18 * ms, 50 * ms}; !slices.Equal(b.early, want) {
+			t.Errorf("early was told at %v, want %v", b.early, want)
+		}
+	})
 }
 
 func TestQuietPeriodRunsFromLastEvent(t *testing.T) {

@@ -244,6 +244,26 @@ func TestAnnouncedChangesDoNotSwitchToPolling(t *testing.T) {
 	}
 }
 
+// TestMovedOverAnother: while the events of a move are still under way, fsnotify knows the directory by its old name, and the
+// name it has now belongs to one that is gone. To add a watch then makes fsnotify 1.10 crash at its next removal.
+func TestMovedOverAnother(t *testing.T) {
+	f := newFault(t)
+	if err := os.Mkdir(f.path("e"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f.env.events = silent
+	f.watch()
+	if err := os.Rename(f.path("a"), f.path("e")); err != nil {
+		t.Fatal(err)
+	}
+	inTree(f.w, func(tr *tree) { tr.dirs[tr.nodes[f.path("e")]] = struct{}{} })
+	f.until("deleted a/x.php", "created e/x.php")
+	inTree(f.w, func(tr *tree) { tr.detach(tr.nodes[f.path("e")]) })
+	if got := f.w.Stats(); got.Dirs != 3 {
+		t.Errorf("stats %+v", got)
+	}
+}
+
 func TestLostEvents(t *testing.T) {
 	f := newFault(t)
 	f.env.events = silent

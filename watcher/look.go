@@ -180,6 +180,24 @@ func (t *tree) makeOffer() {
 	}
 }
 
+// markedFiles returns the paths of the files that are marked, nil when there are more than so many or when directories are
+// still to be read.
+func (t *tree) markedFiles(most int) []string {
+	if len(t.relist) > 0 {
+		return nil
+	}
+	var paths []string
+	for d := range t.marked {
+		for name := range d.marks {
+			if len(paths) == most {
+				return nil
+			}
+			paths = append(paths, d.join(name))
+		}
+	}
+	return paths
+}
+
 // changes renders the offer.
 func (t *tree) changes() []Change {
 	if len(t.offer) == 0 {

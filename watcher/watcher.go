@@ -72,6 +72,11 @@ type Options struct {
 	// HoldFiles are absolute paths. While one of them exists (.git/index.lock), a batch waits, for at most 30 s.
 	HoldFiles []string
 
+	// Early, when not nil, is told the absolute paths of what is likely to be the next batch when half of its quiet
+	// period has passed, so that work on it can begin. Nothing is promised: the files may be unchanged, may change again, or may
+	// not be told at all, as when there are more than a few. It is called by the goroutine of Run and must return at once.
+	Early func(paths []string)
+
 	// Log gets the few things that a user should know: a limit of the kernel and how to raise it, what is polled and why, what
 	// cannot be read (once each), and that events were lost. nil means silence.
 	Log *zap.Logger
@@ -212,7 +217,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	c.start(ctx)
 	close(w.ready)
 	e := engine{src: t, col: collector{quiet: w.opt.Quiet, maxWait: w.opt.MaxWait},
-		wake: t.intake.wake, calls: w.calls, out: w.batches}
+		wake: t.intake.wake, calls: w.calls, out: w.batches, early: w.opt.Early}
 	e.run(ctx)
 	return nil
 }

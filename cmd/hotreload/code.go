@@ -22,12 +22,14 @@ type code struct {
 	cfg      *config.Config
 	notes    []string // what a person should know, once
 	found    bool
+	ahead    *ahead
 	stuck    string // why new workers of this server may get old code; "" when they do not
 }
 
 // inspect finds the server's php and asks it for its settings. That there is none is worth a line, and no reason to stop.
 func inspect(ctx context.Context, cfg *config.Config, reaper *signals.Reaper) *code {
 	c := &code{cfg: cfg}
+	c.ahead = &ahead{check: c.lint, answers: map[string]*answer{}}
 	var err error
 	if c.php, err = php.FromCommand(cfg.Server.Command, cfg.Server.Dir, environment(cfg, nil)); err != nil {
 		if cfg.Reload.Lint && cfg.Server.Kind != config.KindNone {
@@ -92,16 +94,18 @@ func joinSettings(settings []php.Setting) string {
 
 // gate refuses changed files that do not compile; nil when nothing can or shall be checked.
 func (c *code) gate(warn func(string)) func(context.Context, []string) error {
-	if !c.cfg.Reload.Lint || c.php.Path == "" {
+	if !c.checks() {
 		return nil
 	}
-	options := php.LintOptions{ShortOpenTag: c.settings.ShortOpenTag}
 	return func(ctx context.Context, files []string) error {
-		files = c.checked(files)
-		if len(files) == 0 {
-			return nil
+		result, files := c.ahead.take(ctx, c.checked(files))
+		var err error
+		if len(files) > 0 {
+			var rest php.Result
+			rest, err = c.lint(ctx, files)
+			result.Problems = append(result.Problems, rest.Problems...)
+			result.Unreadable = append(result.Unreadable, rest.Unreadable...)
 		}
-		result, err := c.php.Lint(ctx, files, options)
 		if len(result.Problems) > 0 {
 			p := result.Problems[0]
 			return &supervisor.Refusal{File: c.relative(p.File), Line: p.Line, Message: p.Message, More: len(result.Problems) - 1}
@@ -112,6 +116,21 @@ func (c *code) gate(warn func(string)) func(context.Context, []string) error {
 		return err
 	}
 }
+
+func (c *code) lint(ctx context.Context, files []string) (php.Result, error) {
+	return c.php.Lint(ctx, files, php.LintOptions{ShortOpenTag: c.settings.ShortOpenTag})
+}
+
+// early begins to check files that are likely to be the next batch; nil when nothing is checked.
+func (c *code) early(ctx context.Context) func([]string) {
+	if !c.checks() {
+		return nil
+	}
+	return func(files []string) { c.ahead.start(ctx, c.checked(files)) }
+}
+
+// checks reports whether changed files are checked at all.
+func (c *code) checks() bool { return c.cfg.Reload.Lint && c.php.Path != "" }
 
 // checked are the files whose syntax matters.
 func (c *code) checked(files []string) []string {

@@ -29,6 +29,7 @@ type session struct {
 	report reporter
 	log    *zap.Logger
 	reaper *signals.Reaper
+	code   *code     // nil: nothing is watched
 	keys   *keyboard // nil: nobody types
 	starts bool      // a server is started: none was adopted
 
@@ -98,11 +99,11 @@ func (s *session) run(ctx context.Context) error {
 		s.log.Debug("orphans will not be found", zap.Error(err))
 	}
 	s.beside(func() { _ = s.reaper.Serve(life) }) // it ends with life
-	watch, err := s.watcher()
+	watch, err := s.watcher(life)
 	if err != nil {
 		return err
 	}
-	sup, err := s.supervisor(ctx, watch)
+	sup, err := s.supervisor(watch)
 	if err != nil {
 		return err
 	}
@@ -139,11 +140,12 @@ func (s *session) beside(f func()) {
 }
 
 // watcher is nil when nothing is watched.
-func (s *session) watcher() (*watcher.Watcher, error) {
+func (s *session) watcher(life context.Context) (*watcher.Watcher, error) {
 	if s.mode == supervisor.Run {
 		return nil, nil
 	}
-	w, err := newWatcher(s.cfg, s.log)
+	s.code = inspect(life, s.cfg, s.reaper)
+	w, err := newWatcher(s.cfg, s.code.early(life), s.log)
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
@@ -181,7 +183,7 @@ func directories(n int) string {
 }
 
 // supervisor joins everything that the supervisor needs to know.
-func (s *session) supervisor(ctx context.Context, watch *watcher.Watcher) (*supervisor.Supervisor, error) {
+func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, error) {
 	cfg := s.cfg
 	opt := supervisor.Options{
 		Mode: s.mode, Version: version, Base: cfg.Dir,
@@ -199,7 +201,7 @@ func (s *session) supervisor(ctx context.Context, watch *watcher.Watcher) (*supe
 	}
 	var more []string // for the server's environment
 	if watch != nil {
-		more = s.develop(ctx, &opt, watch)
+		more = s.develop(&opt, watch)
 	}
 	opt.Server = serverOf(cfg, environment(cfg, more), s.reaper)
 	if s.mode == supervisor.Attach {
@@ -227,9 +229,9 @@ func (s *session) supervisor(ctx context.Context, watch *watcher.Watcher) (*supe
 }
 
 // develop adds what `watch` does more than `run`, and returns what the server's environment needs for it.
-func (s *session) develop(ctx context.Context, opt *supervisor.Options, watch *watcher.Watcher) []string {
+func (s *session) develop(opt *supervisor.Options, watch *watcher.Watcher) []string {
 	s.warnOfProduction()
-	code := inspect(ctx, s.cfg, s.reaper)
+	code := s.code
 	opt.Gate = code.gate(s.report.Warn)
 	opt.Batches = watch.Batches()
 	opt.WatchStatus = watchStatus(watch)

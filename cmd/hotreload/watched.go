@@ -13,13 +13,13 @@ import (
 )
 
 // newWatcher watches what is configured.
-func newWatcher(cfg *config.Config, log *zap.Logger) (*watcher.Watcher, error) {
+func newWatcher(cfg *config.Config, early func([]string), log *zap.Logger) (*watcher.Watcher, error) {
 	w := cfg.Watch
 	poll := map[string]watcher.PollMode{"auto": watcher.PollAuto, "always": watcher.PollAlways, "never": watcher.PollNever}
 	opt := watcher.Options{
 		Base: cfg.Dir, Paths: w.Paths, Include: w.Include, Exclude: w.Exclude,
 		Quiet: w.Quiet, MaxWait: w.MaxWait, Poll: poll[w.Poll], PollInterval: w.PollInterval,
-		Log: log,
+		Early: early, Log: log,
 	}
 	if lock := gitLock(cfg.Dir); lock != "" {
 		opt.HoldFiles = []string{lock}
