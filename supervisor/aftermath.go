@@ -98,7 +98,7 @@ func (l *loop) down(ctx context.Context, r opResult) error {
 		if l.opt.MaxFailures > 0 && l.failures >= l.opt.MaxFailures {
 			return &ExitError{Code: giveUpCode(r.exit), Reason: fmt.Sprintf("gave up after %d failed starts: %s", l.failures, l.reason)}
 		}
-		l.schedule(l.pause())
+		l.schedule(l.backoff.NextBackOff())
 		return nil
 	}
 	if l.pending.Action == None && len(l.asked) == 0 {
@@ -127,7 +127,7 @@ func (l *loop) crashed(ctx context.Context) {
 		return
 	}
 	if ran >= steady {
-		l.backoff = 0
+		l.backoff.Reset()
 	}
 	l.exit = exit
 	l.begin(ctx, &operation{bury: true}, g)
@@ -147,7 +147,7 @@ func (l *loop) buried(ctx context.Context, r opResult) error {
 	case l.opt.Server.Kind == KindNone:
 		l.notify(Event{Kind: EventWaiting, Detail: l.reason})
 	default:
-		l.schedule(l.pause())
+		l.schedule(l.backoff.NextBackOff())
 	}
 	return nil
 }
@@ -157,14 +157,6 @@ func (l *loop) schedule(wait time.Duration) {
 	l.stopTimer(&l.retry)
 	l.retry = time.NewTimer(wait)
 	l.notify(Event{Kind: EventRetry, Wait: wait, Detail: l.reason})
-}
-
-// pause is how long to wait before the next start, doubled each time.
-func (l *loop) pause() time.Duration {
-	b := l.opt.Restart
-	wait := max(l.backoff, b.Min)
-	l.backoff = min(2*wait, b.Max)
-	return wait
 }
 
 func (l *loop) stopTimer(t **time.Timer) {

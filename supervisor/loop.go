@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/hotreload/hotreload/watcher"
 )
 
@@ -23,16 +25,16 @@ type loop struct {
 	owed     Plan // what a refused or failed operation left undone
 	asked    []ask
 	breaker  *loopBreaker
-	exit     Exit          // of the master that ended last
-	failures int           // starts that failed in a row
-	backoff  time.Duration // the next pause before a start; 0: the first
-	retry    *time.Timer   // nil: no start is scheduled
-	hold     *time.Timer   // nil: no suspicious change is held back
-	doubted  Plan          // changes by which files came to be ignored
-	ignored  Plan          // changes of ignored files since the last operation began
-	appeal   *time.Timer   // until they are applied after all; nil: there are none
-	op       *operation    // nil: idle
-	stopping []chan error  // who waits for the end
+	exit     Exit                        // of the master that ended last
+	failures int                         // starts that failed in a row
+	backoff  *backoff.ExponentialBackOff // between starts of a server that ends by itself
+	retry    *time.Timer                 // nil: no start is scheduled
+	hold     *time.Timer                 // nil: no suspicious change is held back
+	doubted  Plan                        // changes by which files came to be ignored
+	ignored  Plan                        // changes of ignored files since the last operation began
+	appeal   *time.Timer                 // until they are applied after all; nil: there are none
+	op       *operation                  // nil: idle
+	stopping []chan error                // who waits for the end
 }
 
 // operation is the one thing that is being done.
@@ -63,7 +65,9 @@ type opResult struct {
 // force is closed a graceful stop is cut short. Run may be called once.
 func (s *Supervisor) Run(ctx context.Context, force <-chan struct{}) error {
 	defer close(s.ended)
-	l := &loop{Supervisor: s, state: Starting, breaker: newLoopBreaker()}
+	l := &loop{Supervisor: s, state: Starting, breaker: newLoopBreaker(), backoff: &backoff.ExponentialBackOff{
+		InitialInterval: s.opt.Restart.Min, MaxInterval: s.opt.Restart.Max, Multiplier: 2,
+	}}
 	l.boot(ctx)
 	batches := s.opt.Batches
 	quit := ctx.Done()
