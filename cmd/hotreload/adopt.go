@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/hotreload/hotreload/config"
@@ -25,12 +26,22 @@ func adoption(cfg *config.Config, place control.Place) (a *supervisor.Adoption, 
 		want.Known = a.Master
 	}
 	j := signals.Judge(cfg.Server.PIDFile, want)
-	if j.Verdict != signals.Master || (a != nil && j.Master == a.Master) {
+	if j.Verdict != signals.Master || (a != nil && belongs(j.Master, a.Master)) {
 		return a, note, nil
 	}
 	return nil, "", hinted(
 		fmt.Errorf("a master already runs (pid %d, from %s), and hotreload did not start it", j.PID, cfg.Server.PIDFile),
 		"watch it as it is with `hotreload watch --attach`, or stop it with `kill -%s %d`", signals.SignalName(stopSignal(cfg)), j.PID)
+}
+
+// belongs reports whether the master that a pid file names is the one that was written down, or below it: a server that was
+// still starting is known by its command, which may be a shell.
+func belongs(named, known signals.Process) bool {
+	if named == known {
+		return true
+	}
+	tree, err := signals.Tree(known)
+	return err == nil && slices.ContainsFunc(tree, func(i signals.Info) bool { return i.Process == named })
 }
 
 func stopSignal(cfg *config.Config) syscall.Signal {

@@ -128,6 +128,7 @@ func TestExitCodes(t *testing.T) {
 		{hinted(fmt.Errorf("%w here", control.ErrNotRunning), "x"), 3},
 		{coded(exitNotVerified, hinted(errors.New("late"), "x")), 4},
 		{errors.Join(&supervisor.ExitError{Code: 137}, nil), 137},
+		{&supervisor.ExitError{Code: 0}, 1},
 		{outcomeCode(supervisor.Outcome{Result: supervisor.Verified}, nil), 0},
 		{outcomeCode(supervisor.Outcome{Result: supervisor.Failed}, nil), 1},
 		{outcomeCode(supervisor.Outcome{Result: supervisor.TimedOut}, nil), 4},

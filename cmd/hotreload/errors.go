@@ -67,7 +67,7 @@ func exitCode(err error) int {
 	case errors.As(err, &code):
 		return code.code
 	case errors.As(err, &server):
-		return server.Code
+		return max(server.Code, exitFailed) // that it ended was not asked for
 	case errors.As(err, &wrong):
 		return exitUsage
 	case errors.Is(err, control.ErrNotRunning):

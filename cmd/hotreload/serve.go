@@ -234,6 +234,7 @@ func (s *session) develop(opt *supervisor.Options, watch *watcher.Watcher) []str
 	code := s.code
 	opt.Gate = code.gate(s.report.Warn)
 	opt.Batches = watch.Batches()
+	opt.Flush = watch.Flush
 	opt.WatchStatus = watchStatus(watch)
 	opt.ChangedSince = watch.ChangedSince
 	var more []string
