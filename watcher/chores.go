@@ -2,10 +2,8 @@ package watcher
 
 import (
 	"context"
-	"slices"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
@@ -230,7 +228,7 @@ func (c *chores) compare(ctx context.Context, part []sample) (found outcome) {
 func (t *tree) suspect(f difference) {
 	d := f.dir
 	if f.name == "" {
-		t.dirs[d] = struct{}{}
+		t.listSoon(d)
 		return
 	}
 	if m := d.marks[f.name]; m != nil && m.dirty && m.polled && m.stat.sameStat(&f.stat) {
@@ -253,92 +251,6 @@ func (t *tree) calm(same []difference) {
 			m.next = f.stat
 		}
 	}
-}
-
-// patrol looks at a few files and directories that are watched through events. Where it finds a change that no event
-// announced, events cannot be relied on.
-func (c *chores) patrol(ctx context.Context) {
-	const leastRound = 6
-	if len(c.beat) == 0 && time.Since(c.walked) >= leastRound*c.t.env.patrol {
-		c.walked = time.Now()
-		for _, r := range c.t.roots {
-			c.t.recheck[r] = c.t.recheck[r] || false // a directory above a root may have been moved
-		}
-		for _, d := range c.t.nodes {
-			if d.live && !d.polled {
-				c.beat = append(c.beat, d)
-			}
-		}
-	}
-	part, rest := cut(c.beat, c.t.env.patrolStep)
-	c.beat = rest
-	again := func() { c.after(ctx, c.t.env.patrol, func() { c.patrol(ctx) }) }
-	if len(part) == 0 {
-		again()
-		return
-	}
-	c.jobs <- func(ctx context.Context) func() {
-		found := c.compare(ctx, part)
-		return func() {
-			c.t.calm(found.same)
-			c.audit(ctx, found.differ)
-			again()
-		}
-	}
-}
-
-// audit follows up what the patrol found. An event may still be on its way, so judgement waits.
-func (c *chores) audit(ctx context.Context, found []difference) {
-	t := c.t
-	if len(found) == 0 {
-		return
-	}
-	t.absorbHints()
-	t.auditing = true
-	for _, s := range found {
-		if !s.dir.live || s.name != "" && !c.differs(ctx, s.suspect) {
-			continue // the event came meanwhile
-		}
-		t.suspect(s)
-	}
-	t.settleLinks(ctx)
-	t.auditing = false
-	c.after(ctx, t.env.doubt, func() {
-		for s, confirmed := range t.unannounced {
-			delete(t.unannounced, s)
-			if confirmed && s.dir.live {
-				t.distrust(s.dir, s.name)
-			}
-		}
-		c.arm(ctx, t.opt.PollInterval)
-	})
-}
-
-// differs compares with what is known now.
-func (c *chores) differs(ctx context.Context, s suspect) bool {
-	if m := s.dir.marks[s.name]; m != nil && m.dirty {
-		return false
-	}
-	found := c.compare(ctx, []sample{sampleOf(s.dir)})
-	return slices.ContainsFunc(found.differ, func(d difference) bool { return d.suspect == s })
-}
-
-// distrust switches to polling everything on the file system that d is on.
-func (t *tree) distrust(d *dir, name string) {
-	dev := t.devs[d.id.dev]
-	if dev == nil || dev.polled {
-		return
-	}
-	dev.polled = true
-	for _, n := range t.nodes {
-		if n.live && n.id.dev == d.id.dev && !n.polled {
-			t.count(n, -1)
-			n.polled = true
-			t.count(n, 1)
-		}
-	}
-	t.log.Warn("a file changed without an event, polling this file system from now on",
-		zap.String("path", d.join(name)), zap.Duration("interval", t.opt.PollInterval))
 }
 
 // hash reads some of the contents that were not read before the first look ended.

@@ -36,13 +36,13 @@ func (t *tree) crawl(ctx context.Context) {
 	}
 	var todo []visit
 	collect := func() {
-		for d := range t.dirs {
+		for d, anew := range t.dirs {
 			if d.visiting {
 				continue // again, when it has come back
 			}
 			delete(t.dirs, d)
 			d.visiting = true
-			todo = append(todo, visit{d, d.path, d.scope, t.notifier != nil && !d.refused, t.remote(d)})
+			todo = append(todo, visit{d, d.path, d.scope, t.notifier != nil && anew && !d.refused, t.remote(d)})
 		}
 	}
 	collect()
@@ -124,12 +124,12 @@ func (t *tree) arrive(r visited) {
 	d := r.dir
 	d.visiting = false
 	if d.scope != r.scope {
-		t.dirs[d] = struct{}{} // an anchor became a directory meanwhile, or a directory an anchor
+		t.visitSoon(d) // an anchor became a directory meanwhile, or a directory an anchor
 		return
 	}
 	if errors.Is(r.err, fs.ErrNotExist) || errors.Is(r.err, unix.ENOTDIR) || errors.Is(r.watchErr, fs.ErrNotExist) {
 		if r.err == nil {
-			t.dirs[d] = struct{}{} // it was not there, and now it is
+			t.visitSoon(d) // it was not there, and now it is
 			return
 		}
 		t.detach(d)
@@ -143,8 +143,13 @@ func (t *tree) arrive(r visited) {
 		t.leaveOut(d, r.id)
 		return
 	}
+	if d.live && d.id != r.id {
+		for _, child := range d.children {
+			t.detach(child) // it is another directory, and so are those in it
+		}
+	}
 	if t.identify(d, r.id) {
-		t.dirs[d] = struct{}{}
+		t.visitSoon(d)
 		return
 	}
 	t.setPolled(d, r)
@@ -163,13 +168,11 @@ func (t *tree) arrive(r visited) {
 
 // leaveOut gives up a directory that is followed under other paths.
 func (t *tree) leaveOut(d *dir, id inode) {
-	if t.notifier != nil && t.notifier.Remove(d.path) == nil {
-		for p := t.byID[id]; p != nil; p = p.next {
-			t.dirs[p] = struct{}{} // the watch had this name
-		}
+	had := t.notifier != nil && t.notifier.Remove(d.path) == nil
+	t.detach(d)
+	for p := t.byID[id]; had && p != nil; p = p.next {
+		t.visitSoon(p) // the watch had this name
 	}
-	t.ghosts[d] = struct{}{}
-	t.markAll(d)
 }
 
 func (t *tree) crowded(d *dir, id inode) bool {
@@ -300,8 +303,12 @@ func (t *tree) compareDirs(d *dir, found []subdir) {
 		}
 	}
 	for name, child := range d.children {
-		if child.live && !there[name] {
+		switch {
+		case there[name]:
+		case child.live:
 			t.detach(child)
+		default:
+			t.abandon(child)
 		}
 	}
 }

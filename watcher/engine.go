@@ -30,11 +30,16 @@ type engine struct {
 	wake  <-chan struct{}
 	calls <-chan func() // run in the loop
 	out   chan<- Batch
+
+	flushes <-chan chan<- struct{}
+
 	early func(paths []string) // nil: nobody wants to know
 
 	offer Batch
 	began time.Time // the first event of what has not been taken
 	told  time.Time // the last event that early was told of
+
+	flushing []chan<- struct{} // closed when what is on offer was taken
 }
 
 // run returns when ctx is done.
@@ -62,14 +67,36 @@ func (e *engine) run(ctx context.Context) {
 		case call := <-e.calls:
 			call()
 			e.absorb(ctx)
+		case done := <-e.flushes:
+			e.flush(ctx, done)
 		case <-alarm:
 			ring(ctx)
 		case out <- e.offer:
 			e.src.commit()
 			e.col.taken()
 			e.offer, e.began = Batch{}, e.col.first
+			e.flushed()
 		}
 	}
+}
+
+// flush looks at once, whatever there is to wait for, and closes done when the batch was taken or there is none.
+func (e *engine) flush(ctx context.Context, done chan<- struct{}) {
+	e.absorb(ctx)
+	if !e.col.first.IsZero() {
+		e.makeOffer(ctx, time.Now(), true)
+	}
+	e.flushing = append(e.flushing, done)
+	if len(e.offer.Changes) == 0 {
+		e.flushed()
+	}
+}
+
+func (e *engine) flushed() {
+	for _, done := range e.flushing {
+		close(done)
+	}
+	e.flushing = nil
 }
 
 // few is the number of files up to which early is told of them.
@@ -115,12 +142,19 @@ func (e *engine) look(ctx context.Context) {
 	if e.col.release(now) || now.Before(e.col.due()) {
 		return
 	}
+	e.makeOffer(ctx, now, e.col.forced(now))
+}
+
+// makeOffer looks at everything marked. For a file that should be given time the look is made again later, unless it is forced:
+// then the others are offered without it.
+func (e *engine) makeOffer(ctx context.Context, now time.Time, forced bool) {
 	retry := e.src.look(ctx)
-	if !retry.IsZero() && !e.col.forced(now) {
+	// What the source would commit has changed, and so must what is on offer, whether it may be taken now or not.
+	e.offer = Batch{Changes: e.src.changes(), First: e.began, Taken: now, Rescan: e.src.rescanned()}
+	if !retry.IsZero() && !forced {
 		e.col.giveTime(retry)
 		return
 	}
-	e.offer = Batch{Changes: e.src.changes(), First: e.began, Taken: now, Rescan: e.src.rescanned()}
 	if len(e.offer.Changes) == 0 {
 		e.began = time.Time{}
 	}

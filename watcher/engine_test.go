@@ -13,6 +13,7 @@ type fakeSource struct {
 	seen    span
 	differ  map[string]time.Time // name to the time until which it wants to be given time
 	offer   []Change
+	taken   [][]Change
 	holding bool
 	looks   int
 	commits int
@@ -52,6 +53,7 @@ func (f *fakeSource) rescanned() bool          { return false }
 func (f *fakeSource) markedFiles(int) []string { return []string{"/base/a.php"} }
 func (f *fakeSource) commit() {
 	f.commits++
+	f.taken = append(f.taken, f.offer)
 	for _, c := range f.offer {
 		delete(f.differ, c.Path)
 	}
@@ -64,6 +66,7 @@ type bench struct {
 	calls chan func()
 	out   chan Batch
 	start time.Time
+	flush chan chan<- struct{}
 	early []time.Duration // when early was told
 }
 
@@ -75,10 +78,10 @@ const (
 
 func inBubble(t *testing.T, f func(b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{t: t, src: &fakeSource{differ: map[string]time.Time{}}, calls: make(chan func()), out: make(chan Batch), start: time.Now()}
+		b := &bench{t: t, src: &fakeSource{differ: map[string]time.Time{}}, calls: make(chan func()), out: make(chan Batch), flush: make(chan chan<- struct{}), start: time.Now()}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		e := engine{src: b.src, col: collector{quiet: quiet, maxWait: maxWait}, wake: make(chan struct{}), calls: b.calls, out: b.out,
+		e := engine{src: b.src, col: collector{quiet: quiet, maxWait: maxWait}, wake: make(chan struct{}), calls: b.calls, out: b.out, flushes: b.flush,
 			early: func([]string) { b.early = append(b.early, time.Since(b.start)) }}
 		go e.run(ctx)
 		f(b)
@@ -140,6 +143,25 @@ func TestEarlyIsToldOnceWhenHalfOfTheQuietPeriodHasPassed(t *testing.T) {
 		if want := []time.Duration{18 * ms, 50 * ms}; !slices.Equal(b.early, want) {
 			t.Errorf("early was told at %v, want %v", b.early, want)
 		}
+	})
+}
+
+func TestFlushDoesNotWait(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		nothing := make(chan struct{})
+		b.flush <- nothing
+		<-nothing
+		b.change("a")
+		done := make(chan struct{})
+		b.flush <- done
+		select {
+		case <-done:
+			t.Error("flushed before the batch was taken")
+		default:
+		}
+		b.want(0, "a")
+		<-done
+		b.none(time.Minute)
 	})
 }
 
@@ -276,6 +298,27 @@ func TestFileIsNotGivenTimeBeyondMaxWait(t *testing.T) {
 		b.want(2000*ms, "a")
 		b.want(3000*ms, "b")
 		b.none(time.Hour)
+	})
+}
+
+// TestOfferIsWhatIsCommitted: a look that leaves something for later replaces an offer that stands.
+func TestOfferIsWhatIsCommitted(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		for range 200 {
+			b.change("a")
+			time.Sleep(10 * ms)
+		}
+		time.Sleep(3 * ms) // at 2,000 ms a was offered although it was not quiet
+		b.calls <- func() {
+			late := time.Now().Add(-8 * ms) // an event that took its time
+			b.src.seen.add(late, late)
+			delete(b.src.differ, "a")
+			b.src.differ["b"] = b.start.Add(5000 * ms)
+			b.src.differ["c"] = time.Time{}
+		}
+		time.Sleep(14 * ms)
+		b.want(2017*ms, "c")
+		b.want(5000*ms, "b")
 	})
 }
 

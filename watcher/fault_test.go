@@ -220,7 +220,7 @@ func TestChangeWithoutEventSwitchesToPolling(t *testing.T) {
 
 func TestAnnouncedChangesDoNotSwitchToPolling(t *testing.T) {
 	f := newFault(t)
-	f.env.patrol, f.env.doubt, f.env.patrolStep = time.Millisecond, 50*time.Millisecond, 2
+	f.env.patrol, f.env.doubt, f.env.patrolStep = time.Millisecond, 500*time.Millisecond, 2
 	f.watch()
 	for i := range 100 {
 		f.write("a/x.php", fmt.Sprint(i))
@@ -234,10 +234,11 @@ func TestAnnouncedChangesDoNotSwitchToPolling(t *testing.T) {
 	}
 	f.write("a/n.php", "one")
 	f.until("created a/n.php")
-	var rounds int
-	waitFor(t, "another round of the patrol", func() bool {
-		rounds++
-		return rounds > 200
+	// Everything that the patrol is in doubt about now is decided.
+	waitFor(t, "the end of all doubts", func() bool {
+		decided := false
+		inTree(f.w, func(tr *tree) { decided = len(tr.unannounced) == 0 })
+		return decided
 	})
 	if got := f.w.Stats(); got.PolledDirs != 0 {
 		t.Errorf("stats %+v: %v", got, f.log.All())
@@ -253,13 +254,13 @@ func TestMovedOverAnother(t *testing.T) {
 	}
 	f.env.events = silent
 	f.watch()
-	if err := os.Rename(f.path("a"), f.path("e")); err != nil {
+	if err := unix.Rename(f.path("a"), f.path("e")); err != nil {
 		t.Fatal(err)
 	}
-	inTree(f.w, func(tr *tree) { tr.dirs[tr.nodes[f.path("e")]] = struct{}{} })
+	inTree(f.w, func(tr *tree) { tr.visitSoon(tr.nodes[f.path("e")]) })
 	f.until("deleted a/x.php", "created e/x.php")
 	inTree(f.w, func(tr *tree) { tr.detach(tr.nodes[f.path("e")]) })
-	if got := f.w.Stats(); got.Dirs != 3 {
+	if got := f.w.Stats(); got.Dirs != 2 {
 		t.Errorf("stats %+v", got)
 	}
 }

@@ -219,7 +219,7 @@ func (t *tree) unhook(h hop, l *link) {
 func (t *tree) anchorAt(path string) *dir {
 	d := t.node(path)
 	if !d.live {
-		t.dirs[d] = struct{}{}
+		t.visitSoon(d)
 	}
 	return d
 }

@@ -37,7 +37,7 @@ func (t *tree) look(ctx context.Context) (retry time.Time) {
 	if len(t.relist) > 0 {
 		for d := range t.relist {
 			if d.live {
-				t.dirs[d] = struct{}{}
+				t.listSoon(d)
 			}
 			delete(t.relist, d)
 		}
@@ -134,8 +134,12 @@ func (t *tree) judge(f finding, now time.Time) (until time.Time) {
 	}
 	t.setOp(m, op)
 	m.next = f.state
-	if _, waiting := t.unannounced[suspect{d, f.name}]; waiting {
-		t.unannounced[suspect{d, f.name}] = op != 0
+	if u, ok := t.unannounced[suspect{d, f.name}]; ok {
+		u.differs = true
+		t.unannounced[suspect{d, f.name}] = u
+		if op == 0 {
+			delete(t.unannounced, suspect{d, f.name})
+		}
 	}
 	if op == 0 {
 		t.unmark(d, f.name)

@@ -91,6 +91,9 @@ func runScript(t *testing.T, file, text string, poll PollMode) {
 	// The quiet period is long, so that what stands together in a script comes in one batch on a busy machine, too.
 	s.opt = Options{Base: s.dir, Include: defaultInclude, Exclude: defaultExclude, Quiet: 120 * time.Millisecond,
 		MaxWait: 10 * time.Second, Poll: poll, PollInterval: 20 * time.Millisecond, Log: zap.New(core)}
+	if poll == PollAlways {
+		s.opt.Quiet = 400 * time.Millisecond // and a round of polls may take its time
+	}
 
 	lines := strings.Split(text, "\n")
 	for i := 0; i < len(lines); i++ {

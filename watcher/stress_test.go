@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
 )
 
 // TestStress does thousands of random things to a tree while it is watched by a consumer that is busy at times. The
@@ -48,6 +49,7 @@ func TestStress(t *testing.T) {
 				select {
 				case b := <-w.Batches():
 					r.apply(b)
+					inTree(w, func(tr *tree) { checkTree(t, tr) })
 					time.Sleep(time.Duration(pause.IntN(20)) * time.Millisecond) // this consumer has something to do
 				case <-done:
 					running = false
@@ -91,6 +93,41 @@ func TestStress(t *testing.T) {
 				t.Errorf("%s is not known", path)
 			}
 		})
+	}
+}
+
+// checkTree checks what must hold between any two steps of the loop.
+func checkTree(t *testing.T, tr *tree) {
+	one := func(d *dir) bool { return tr.nodes[d.path] == d }
+	for d := range tr.marked {
+		if !one(d) {
+			t.Errorf("%s is marked and not in the tree", d.path)
+		}
+	}
+	for d := range tr.dirs {
+		if !one(d) {
+			t.Errorf("%s is queued and not in the tree", d.path)
+		}
+	}
+	for _, d := range tr.byID {
+		for ; d != nil; d = d.next {
+			if !one(d) || !d.live {
+				t.Errorf("%s has an identity and is not in the tree, or not alive", d.path)
+			}
+		}
+	}
+	for _, d := range tr.nodes {
+		if d.parent != nil && (!one(d.parent) || d.parent.children[d.name] != d) {
+			t.Errorf("%s is not below its parent", d.path)
+		}
+		for _, child := range d.children {
+			if !one(child) || child.parent != d {
+				t.Errorf("%s is not in the tree", child.path)
+			}
+		}
+		if !d.live && len(d.marks) == 0 && len(d.files) > 0 && len(tr.dirs) == 0 {
+			t.Errorf("%s is gone, has files, and nobody will look", d.path)
+		}
 	}
 }
 
@@ -201,7 +238,7 @@ func randomOperation(r *rand.Rand, dir string, n int) {
 			if r.IntN(2) == 0 {
 				_ = os.RemoveAll(to)
 			}
-			_ = os.Rename(from, to)
+			_ = unix.Rename(from, to) // os.Rename does not replace an empty directory
 		}
 	case 10:
 		_ = os.Remove(file())

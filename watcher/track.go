@@ -39,8 +39,15 @@ func (t *tree) enclose(d *dir, scope *scope) {
 	if d.live {
 		t.count(d, 1)
 	}
-	t.dirs[d] = struct{}{}
+	t.visitSoon(d)
 }
+
+// visitSoon queues a directory to be watched and listed.
+func (t *tree) visitSoon(d *dir) { t.dirs[d] = true }
+
+// listSoon queues a directory that is watched already to be listed again. To watch it anew would lose the events that are
+// under way.
+func (t *tree) listSoon(d *dir) { t.dirs[d] = t.dirs[d] || !d.live }
 
 // node returns the node of a path. There is only ever one.
 func (t *tree) node(path string) *dir {
@@ -59,10 +66,12 @@ func (t *tree) detach(d *dir) {
 	delete(t.dirs, d)
 	t.ghosts[d] = struct{}{}
 	t.markAll(d)
+	if d.live || d.id != (inode{}) { // the identity is recorded a little before it counts as alive
+		t.unwatch(d)
+	}
 	if d.live {
 		t.count(d, -1)
 		d.live, d.refused = false, false
-		t.unwatch(d)
 		for _, links := range d.hooks {
 			for _, l := range links {
 				t.recheck[l] = true
@@ -77,13 +86,31 @@ func (t *tree) detach(d *dir) {
 	}
 }
 
+// abandon marks what is known below a directory that is neither there nor watched: a look may have found files in it while
+// it was there for a moment.
+func (t *tree) abandon(d *dir) {
+	for i := range d.files {
+		if name := d.files[i].name; d.marks[name] == nil {
+			t.suspect(difference{suspect: suspect{d, name}})
+		}
+	}
+	for name, m := range d.marks {
+		if !m.dirty && m.op != Deleted {
+			t.suspect(difference{suspect: suspect{d, name}})
+		}
+	}
+	for _, child := range d.children {
+		t.abandon(child)
+	}
+}
+
 // revive has a directory visited that is not known to be there, because a file in it is.
 func (t *tree) revive(d *dir) {
 	for d.parent != nil && !d.parent.live {
 		d = d.parent
 	}
 	if !d.live {
-		t.dirs[d] = struct{}{}
+		t.visitSoon(d)
 		t.intake.signal()
 	}
 }
@@ -112,7 +139,7 @@ func (t *tree) unwatch(d *dir) {
 		}
 	}
 	for p := t.byID[d.id]; p != nil; p = p.next {
-		t.dirs[p] = struct{}{}
+		t.visitSoon(p)
 	}
 	if head != d || d.next != nil || d.anchor() || len(d.hooks) > 0 || len(d.only) > 0 {
 		t.specialChanged = true
@@ -127,9 +154,7 @@ func (t *tree) identify(d *dir, id inode) (again bool) {
 		return false
 	}
 	if d.id != (inode{}) {
-		live := d.live
 		t.unwatch(d)
-		d.live = live
 		again = true
 	}
 	for p := t.byID[id]; p != nil; {
@@ -185,8 +210,15 @@ func (t *tree) count(d *dir, n int) {
 // purge drops the nodes that nothing needs any more.
 func (t *tree) purge() {
 	for d := range t.ghosts {
+		if _, queued := t.dirs[d]; queued {
+			continue // it may come to life
+		}
 		delete(t.ghosts, d)
 		for d != nil && d.idle() {
+			if _, queued := t.dirs[d]; queued {
+				t.ghosts[d] = struct{}{}
+				break
+			}
 			delete(t.nodes, d.path)
 			parent := d.parent
 			if parent != nil && parent.children[d.name] == d {

@@ -33,7 +33,7 @@ type tree struct {
 	relist   map[*dir]struct{}  // directories with more unknown names than are worth remembering one by one
 	recheck  map[*link]bool     // links whose way must be looked at; true: also if it leads to the same place
 	ghosts   map[*dir]struct{}  // nodes that may be dropped once they are idle
-	dirs     map[*dir]struct{}  // what is to be crawled
+	dirs     map[*dir]bool      // what is to be crawled; true: and to be watched anew
 	offer    []offered          // what the batch on offer consists of
 	seen     span               // when relevant events came, since the last absorb
 	rescan   bool               // the next batch follows a rescan
@@ -45,9 +45,9 @@ type tree struct {
 	holder   *holder
 	held     int // how often a look was put off because of a hold
 
-	auditing    bool             // what is marked now was found by the patrol
-	unannounced map[suspect]bool // changes for which no event has come so far; true: the content does differ
-	onPolled    func()           // called when there is something to poll
+	auditing    bool // what is marked now was found by the patrol
+	unannounced map[suspect]unannounced
+	onPolled    func() // called when there is something to poll
 
 	specialChanged bool
 	files          int
@@ -79,8 +79,8 @@ func newTree(e *env, opt *Options, m *matcher, log *zap.Logger) *tree {
 	t := &tree{env: e, opt: opt, match: m, log: log, intake: newIntake(m),
 		nodes: map[string]*dir{}, byID: map[inode]*dir{}, devs: map[uint64]*device{},
 		marked: map[*dir]struct{}{}, relist: map[*dir]struct{}{}, recheck: map[*link]bool{}, ghosts: map[*dir]struct{}{},
-		dirs: map[*dir]struct{}{}, said: map[string]bool{}, composer: map[*dir]time.Time{}, reader: newReader(e),
-		holder: newHolder(e, opt.HoldFiles), unannounced: map[suspect]bool{}}
+		dirs: map[*dir]bool{}, said: map[string]bool{}, composer: map[*dir]time.Time{}, reader: newReader(e),
+		holder: newHolder(e, opt.HoldFiles), unannounced: map[suspect]unannounced{}}
 	for _, path := range opt.Paths {
 		t.roots = append(t.roots, &link{path: path})
 	}
@@ -248,7 +248,7 @@ func (t *tree) mark(d *dir, name string, first, last time.Time) {
 	t.seen.add(first, last)
 	t.composing(d, last)
 	if t.auditing && d.marks[name] == nil {
-		t.unannounced[suspect{d, name}] = false
+		t.unannounced[suspect{d, name}] = unannounced{found: time.Now()}
 	}
 	if m := d.marks[name]; m != nil {
 		m.dirty = true

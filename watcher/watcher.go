@@ -142,6 +142,7 @@ type Watcher struct {
 	batches chan Batch
 	ready   chan struct{}
 	done    chan struct{}
+	flushes chan chan<- struct{}
 	calls   chan func() // run by the goroutine of Run, which owns the tree
 }
 
@@ -189,7 +190,7 @@ func newWatcher(opt Options, e *env) (*Watcher, error) {
 		return nil, err
 	}
 	w := &Watcher{opt: opt, env: e, match: m, batches: make(chan Batch), ready: make(chan struct{}),
-		done: make(chan struct{}), calls: make(chan func())}
+		done: make(chan struct{}), calls: make(chan func()), flushes: make(chan chan<- struct{})}
 	w.tree = newTree(e, &w.opt, m, opt.Log)
 	return w, nil
 }
@@ -217,7 +218,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	c.start(ctx)
 	close(w.ready)
 	e := engine{src: t, col: collector{quiet: w.opt.Quiet, maxWait: w.opt.MaxWait},
-		wake: t.intake.wake, calls: w.calls, out: w.batches, early: w.opt.Early}
+		wake: t.intake.wake, calls: w.calls, out: w.batches, flushes: w.flushes, early: w.opt.Early}
 	e.run(ctx)
 	return nil
 }
@@ -229,6 +230,24 @@ func (w *Watcher) Ready() <-chan struct{} { return w.ready }
 // Batches yields the batches. The channel is unbuffered: while nobody receives, later changes are merged into the
 // batch on offer, so that a busy consumer finds one batch that is up to date.
 func (w *Watcher) Batches() <-chan Batch { return w.batches }
+
+// Flush has the watcher look at once, without waiting for quiet, and returns when the batch of what has changed so far was
+// received from [Watcher.Batches], when there is none, or when ctx or the watcher has ended. Somebody must be receiving.
+func (w *Watcher) Flush(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case w.flushes <- done:
+	case <-w.done:
+		return
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-w.done:
+	case <-ctx.Done():
+	}
+}
 
 // Stats may be called at any time, from any goroutine.
 func (w *Watcher) Stats() Stats { return *w.tree.stats.Load() }
