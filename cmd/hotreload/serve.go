@@ -94,6 +94,7 @@ func (s *session) run(ctx context.Context) error {
 	defer s.keys.leave() // also when a panic passes
 	defer s.all.Wait()
 	defer end()
+	defer s.clear() // also when nothing was started
 
 	if err := signals.BecomeSubreaper(); err != nil {
 		s.log.Debug("orphans will not be found", zap.Error(err))
@@ -126,9 +127,7 @@ func (s *session) run(ctx context.Context) error {
 	if s.starts {
 		s.report.Event(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
 	}
-	err = sup.Run(stopping, c.force)
-	s.clear()
-	return err
+	return sup.Run(stopping, c.force)
 }
 
 // beside runs f until the session ends.
