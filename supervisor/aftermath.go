@@ -121,6 +121,9 @@ func (l *loop) crashed(ctx context.Context) {
 	l.gen = nil
 	l.counters.Crashes++
 	l.state, l.reason = Crashed, "the master ended by itself: "+exit.String()
+	if exit.Why != "" {
+		l.reason = "the server broke down: " + exit.Why
+	}
 	l.notify(Event{Kind: EventCrashed, Detail: l.reason, Output: g.LastLines()})
 	if l.opt.Mode == Attach {
 		l.schedule(attachInterval)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,7 +45,7 @@ func (d *processes) boot(ctx context.Context, number int) (generation, error) {
 	if a := d.opt.Adopt; a != nil {
 		d.opt.Adopt = nil // a second start is a start
 		if a.Master.Alive() {
-			return d.adopt(a)
+			return d.adopt(ctx, a)
 		}
 		d.endLeftovers(ctx, a)
 	}
@@ -65,7 +66,7 @@ func (d *processes) attach(number int) (generation, error) {
 	return t, nil
 }
 
-func (d *processes) adopt(a *Adoption) (generation, error) {
+func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) {
 	t := d.newTree(a.Generation, a.Master, 0, &output{})
 	t.ours, t.found, t.token = true, true, a.Token
 	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
@@ -77,7 +78,15 @@ func (d *processes) adopt(a *Adoption) (generation, error) {
 	if err := d.takeOver(t); err != nil {
 		return nil, err
 	}
-	d.save(t)
+	if !a.Ready {
+		// It was starting when hotreload was killed.
+		b := &booting{d: d, s: &d.opt.Server, t: t, root: a.Master, begin: time.Now(), detached: time.Now()}
+		if err := b.wait(ctx); err != nil {
+			d.giveUp(t)
+			return nil, err
+		}
+	}
+	d.save(t, true)
 	return t, nil
 }
 
@@ -90,6 +99,7 @@ func (d *processes) takeOver(t *tree) error {
 		return fmt.Errorf("look at master %d: %w", t.master.PID, err)
 	}
 	t.remember(v)
+	t.watchManager(v)
 	t.setListeners(d.listenersOf(t))
 	return nil
 }
@@ -137,14 +147,44 @@ func (d *processes) clearPIDFile() error {
 			"a master already runs (pid %d, from %s), and hotreload did not start it: stop it, or watch it with `hotreload watch --attach`",
 			j.Master.PID, file)}
 	}
-	if st, err := os.Lstat(file); err == nil && !st.Mode().IsRegular() && st.Mode()&fs.ModeSymlink == 0 {
-		return &bootError{what: fmt.Sprintf("pid file %s: %s; move it away", file, j.Reason)}
+	if err := d.pidFileUsable(); err != nil {
+		return &bootError{what: err.Error()}
 	}
 	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove stale pid file: %w", err)
 	}
 	d.note(fmt.Sprintf("removed %s: %s", file, j.Reason))
 	return nil
+}
+
+// pidFileUsable reports what stands where the server wants to write its pid.
+func (d *processes) pidFileUsable() error {
+	file := d.opt.Server.PIDFile
+	if file == "" {
+		return nil
+	}
+	st, err := os.Lstat(file)
+	if err != nil || st.Mode().IsRegular() || st.Mode()&fs.ModeSymlink != 0 {
+		return nil
+	}
+	return fmt.Errorf("pid file %s is no file (%s); move it away", file, st.Mode().Type())
+}
+
+// startable looks for what would keep a start from working, before anything that works is ended for it.
+func (d *processes) startable() error {
+	s := &d.opt.Server
+	dir, err := filepath.EvalSymlinks(s.Dir)
+	if err != nil {
+		return fmt.Errorf("working directory of the server: %w", err)
+	}
+	program := s.Command[0]
+	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
+		program = filepath.Join(dir, program)
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		return fmt.Errorf("the server's command: %w", err)
+	}
+	return d.pidFileUsable()
 }
 
 // programs are the names of executables that a master may have.
@@ -179,18 +219,24 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	}
 	t := d.newTree(number, root, root.PID, out)
 	t.ours, t.token = true, token
+	d.save(t, false)
 	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now()}
 	if err := b.wait(ctx); err != nil {
-		// Whatever is there by now gets a moment to end by itself, so that it removes its pid file and its sockets.
-		short, cancel := context.WithTimeout(context.Background(), 2*linger)
-		defer cancel()
-		if endErr := d.end(short, t); endErr != nil {
-			d.note(endErr.Error())
-		}
+		d.giveUp(t)
 		return nil, err
 	}
-	d.save(t)
+	d.save(t, true)
 	return t, nil
+}
+
+// giveUp ends what did not get ready. Whatever is there by now gets a moment to end by itself, so that it removes its pid file
+// and its sockets.
+func (d *processes) giveUp(t *tree) {
+	short, cancel := context.WithTimeout(context.Background(), 2*linger)
+	defer cancel()
+	if err := d.end(short, t); err != nil {
+		d.note(err.Error())
+	}
 }
 
 // start executes the command in a process group of its own, with token in its environment.

@@ -111,8 +111,8 @@ func (b *booting) look(ctx context.Context) (bool, error) {
 	if loop := b.o.loops(v, b.t.out.last()); loop != nil {
 		return false, b.d.bootFailed(b.t.out, loop.Error(), Exit{Known: true, Status: 1}, false)
 	}
-	if b.why = b.missing(v, b.t.out.last()); b.why != "" {
-		b.calm = time.Time{}
+	if why := b.missing(v, b.t.out.last()); why != "" {
+		b.why, b.calm = why, time.Time{}
 		return false, nil
 	}
 	if b.calm.IsZero() {
@@ -143,16 +143,18 @@ func (b *booting) answers(ctx context.Context, v view) (bool, error) {
 		}
 		return false, nil
 	}
-	b.accept()
+	b.accept(v)
 	return true, nil
 }
 
 // accept ends the boot: from here on the master is watched by its identity.
-func (b *booting) accept() {
+func (b *booting) accept(v view) {
 	if b.s.PIDFile != "" && !b.named {
 		b.d.note(fmt.Sprintf("the server serves, but never wrote %s: is pid_file right?", b.s.PIDFile))
 	}
+	b.t.watchManager(v)
 	switch {
+	case b.exited == nil: // adopted, and watched already
 	case b.t.master == b.root:
 		go func() { b.t.ended(<-b.exited) }()
 	case b.detached.IsZero():
@@ -168,9 +170,11 @@ func (b *booting) findMaster() {
 	}
 	if !b.detached.IsZero() {
 		if j := b.d.judge(signals.Expectation{Programs: b.d.programs()}); j.Verdict == signals.Master {
-			b.become(j.Master)
 			b.named = true
-			b.t.watch()
+			if j.Master != b.t.master {
+				b.become(j.Master)
+				b.t.watch()
+			}
 		}
 		return
 	}
@@ -243,6 +247,9 @@ func (b *booting) missing(v view, lines []string) string {
 			return fmt.Sprintf("the master has no handler for %s yet", signals.SignalName(sig))
 		}
 	}
+	if len(v.serving(false)) == 0 && b.s.Layout != LayoutSingle && slices.ContainsFunc(lines, uncaught.MatchString) && !stands(master, b.s.Layout) {
+		return "no worker lives"
+	}
 	if len(v.serving(false)) == 0 && (bossy(master.proc, b.s.Layout) || b.s.Layout == LayoutForked && v.at.Sub(b.begin) < unmoved) {
 		return "no worker has been started yet"
 	}
@@ -259,6 +266,11 @@ func (b *booting) missing(v view, lines []string) string {
 		return "workers have only just started"
 	}
 	return ""
+}
+
+// stands reports whether a master serves by itself, as an event worker does.
+func stands(master sighting, layout Layout) bool {
+	return layout == LayoutSwoole && !bossy(master.proc, layout)
 }
 
 // bossy reports whether a master is one that has others do the work, so that it cannot be ready without a worker.

@@ -28,6 +28,10 @@ type answer struct {
 // Do asks for an operation and returns the outcome of the first one that started after the call, or ctx's
 // error if that comes first (the operation goes on), or ErrStopping.
 func (s *Supervisor) Do(ctx context.Context, r Request) (Outcome, error) {
+	if s.opt.Flush != nil {
+		// What was saved before the question belongs to the answer.
+		s.opt.Flush(ctx)
+	}
 	reply := make(chan answer, 1)
 	select {
 	case s.asks <- ask{r, reply}:

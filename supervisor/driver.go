@@ -12,6 +12,8 @@ type driver interface {
 	// boot starts a server, or finds the one to attach to, and returns when it is ready. On error nothing
 	// of it is left running.
 	boot(ctx context.Context, number int) (generation, error)
+	// startable says why a start cannot work, as far as that can be known before what runs is ended.
+	startable() error
 	// reload replaces workers and returns when all that served before are gone and replaced.
 	// A *cannotReload error says that the next larger action is needed.
 	reload(ctx context.Context, g generation, action Action) (evidence, error)

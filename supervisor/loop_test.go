@@ -41,7 +41,7 @@ func (g *fakeGeneration) Describe() (*MasterStatus, []WorkerStatus) {
 // fakeDriver notes what it is asked for. Each call takes the time that is set, and returns the error that is set.
 type fakeDriver struct {
 	bootTime, reloadTime time.Duration
-	reloadErr            error
+	reloadErr, startErr  error
 	during               func() // what happens in the middle of each reload
 	found                bool
 	since                time.Time
@@ -85,6 +85,8 @@ func (d *fakeDriver) wait(ctx context.Context, t time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+func (d *fakeDriver) startable() error { return d.startErr }
 
 func (d *fakeDriver) boot(ctx context.Context, number int) (generation, error) {
 	d.called("boot")
@@ -591,5 +593,15 @@ func TestTheLastSaveIsAppliedEvenIfItLooksLikeTheServers(t *testing.T) {
 		if got := len(d.callsSoFar()) - 1; got != reloads+1 {
 			t.Errorf("a later save led to %d reloads", got-reloads)
 		}
+	})
+}
+
+func TestNothingIsEndedForAStartThatCannotWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &fakeDriver{startErr: errors.New("the working directory is gone")}, nil)
+		defer r.end()
+		r.save("config/app.php")
+		r.wantCalls("boot")
+		r.wantState(Degraded, "config/app.php changed (config)")
 	})
 }

@@ -60,13 +60,13 @@ func (s *Supervisor) remark(text string) {
 
 // save writes down what a later hotreload needs to take over this server. Not being able to is worth a line, not a
 // failure: the server serves.
-func (d *processes) save(t *tree) {
+func (d *processes) save(t *tree, ready bool) {
 	if d.opt.Save == nil || !t.ours {
 		return
 	}
 	err := d.opt.Save(Adoption{
 		Master: t.master, Generation: t.number, Group: t.group, Token: t.token, BootID: BootID(),
-		Members: t.processes(), Mode: d.opt.Mode, Hotreload: os.Getpid(),
+		Members: t.processes(), Mode: d.opt.Mode, Ready: ready, Hotreload: os.Getpid(),
 	})
 	if err != nil {
 		d.note("a later hotreload could not adopt this server: " + err.Error())

@@ -246,6 +246,9 @@ const (
 // worker survives an exception in onWorkerStart, so a living task worker says nothing of event workers.)
 func (o *observer) loops(v view, lines []string) *crashLoop {
 	cause := fatalLine(lines)
+	if v.at.Sub(o.began) >= longEnough && len(o.born) == 0 && fatals(lines) >= manyDeaths && !o.anyServes(v) {
+		return &crashLoop{deaths: manyDeaths, cause: cause} // they die faster than anybody can look
+	}
 	for role, deaths := range o.young {
 		silent := cause == "" && (deaths < manyDeaths || o.born[role] > 0 || o.died.Sub(o.first) < longEnough)
 		early := cause != "" && deaths < manyDeaths && v.at.Sub(o.first) < infancy // the others may be well
@@ -289,6 +292,11 @@ func (o *observer) established(v view, fresh []sighting, lines []string) int {
 	return n
 }
 
+// anyServes reports whether v has a process that runs the code a reload replaces and has started well.
+func (o *observer) anyServes(v view) bool {
+	return slices.ContainsFunc(v.procs, func(s sighting) bool { return s.role.serves() && s.served })
+}
+
 func recent(now, then time.Time, within time.Duration) bool {
 	return !then.IsZero() && now.Sub(then) < within
 }
@@ -321,4 +329,15 @@ func fatalLine(lines []string) string {
 		}
 	}
 	return ""
+}
+
+// fatals counts the lines that tell of an error that ends a process.
+func fatals(lines []string) int {
+	n := 0
+	for _, line := range lines {
+		if uncaught.MatchString(line) {
+			n++
+		}
+	}
+	return n
 }

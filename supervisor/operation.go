@@ -153,6 +153,9 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	}
 	var ev evidence
 	if gen != nil {
+		if err := w.driver.startable(); err != nil {
+			return w.outcome(opResult{gen: gen}, Restart, Failed, ev, err.Error()+"; nothing was stopped")
+		}
 		ev.old = workerPIDs(gen)
 		if err := w.driver.end(ctx, gen); err != nil {
 			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
@@ -227,7 +230,7 @@ func (w *worker) failed(r opResult, err error) opResult {
 
 func (w *worker) refusedText(gen generation, r *Refusal) string {
 	if gen == nil {
-		return r.Error() + "; nothing was started"
+		return r.Error() + "; no server runs, it starts when this is mended"
 	}
 	return r.Error() + "; the old code still serves"
 }

@@ -90,7 +90,7 @@ func (p *place) abandon(opt supervisor.Options) supervisor.Adoption {
 	var a supervisor.Adoption
 	eventually(p.t, "the server's adoption is saved", func() bool {
 		text, err := os.ReadFile(k.Adoption)
-		return err == nil && json.Unmarshal(text, &a) == nil
+		return err == nil && json.Unmarshal(text, &a) == nil && a.Ready
 	})
 	p.t.Cleanup(func() { // whatever the test has not taken over
 		for _, m := range a.Members {

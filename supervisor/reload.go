@@ -76,7 +76,7 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 		return ev, err
 	}
 	t.remember(last)
-	d.save(t)
+	d.save(t, true)
 	return ev, nil
 }
 
@@ -228,7 +228,7 @@ func (r *reloading) help(v view) error {
 		return r.hurry(rest)
 	case r.tasks && r.gone == 0 && still >= stillness && r.resent:
 		return &cannotReload{"no task worker was replaced"}
-	case still >= stillness && !r.resent, r.unheard(now):
+	case still >= stillness, r.unheard(now):
 		// Another reload was running when ours was asked for: servers drop a second signal.
 		r.resent, r.again = true, r.again+1
 		r.moved = now

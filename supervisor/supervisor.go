@@ -82,6 +82,9 @@ type Options struct {
 	// Prepare runs before the server is started, for example to remove generated files that would be stale.
 	Prepare func(ctx context.Context) error
 
+	// Flush has Batches yield at once what has changed so far, and returns when that was received. nil: nothing is watched.
+	Flush func(ctx context.Context)
+
 	Batches      <-chan watcher.Batch       // nil: nothing is watched
 	WatchStatus  func() *WatchStatus        // nil: Status.Watch is nil
 	ChangedSince func(t time.Time) []string // files changed while nobody watched; nil: none
@@ -104,6 +107,7 @@ type Adoption struct {
 	BootID     string            `json:"boot_id"`
 	Members    []signals.Process `json:"members"` // every process of the tree when this was written
 	Mode       Mode              `json:"mode"`
+	Ready      bool              `json:"ready"`     // false: it was starting
 	Hotreload  int               `json:"hotreload"` // pid of the hotreload that wrote it
 }
 

@@ -15,6 +15,7 @@ import (
 
 // Exit is how a process ended.
 type Exit struct {
+	Why    string         // what ended instead of the process itself, "" when it did
 	Known  bool           // false for a process that was not our child
 	Status int            // exit status
 	Signal syscall.Signal // 0: it exited
@@ -30,6 +31,8 @@ func (e Exit) Code() int {
 
 func (e Exit) String() string {
 	switch {
+	case e.Why != "":
+		return e.Why
 	case !e.Known:
 		return "gone"
 	case e.Signal != 0:
@@ -112,6 +115,25 @@ func (t *tree) watch() {
 		for master.Wait(context.Background()) != nil && master.Alive() {
 		}
 		t.ended(Exit{})
+	}()
+}
+
+// watchManager takes the end of the manager for the end of the server: nobody forks workers any more.
+func (t *tree) watchManager(v view) {
+	i := slices.IndexFunc(v.procs, func(s sighting) bool { return s.role == Manager })
+	if i < 0 {
+		return
+	}
+	manager := v.procs[i].Process
+	go func() {
+		for manager.Wait(context.Background()) != nil && manager.Alive() {
+		}
+		// In an orderly end the master follows.
+		select {
+		case <-t.done:
+		case <-time.After(linger / 4):
+			t.ended(Exit{Why: fmt.Sprintf("its manager (process %d) ended", manager.PID)})
+		}
 	}()
 }
 

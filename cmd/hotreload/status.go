@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,8 +41,12 @@ func status(c *cli.Context) error {
 	ctx, cancel := context.WithTimeout(c.Context, statusPatience)
 	defer cancel()
 	st, err := client.Status(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return coded(exitNotVerified, hinted(fmt.Errorf("hotreload runs, but has not answered within %s", took(statusPatience)),
+			"is its process stopped (Ctrl-Z), or the machine overloaded?"))
+	}
 	if err != nil {
-		return o.late(err, "status")
+		return err
 	}
 	switch {
 	case c.Bool("json"):
