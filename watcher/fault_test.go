@@ -35,7 +35,7 @@ func newFault(t *testing.T) *fault {
 		t.Fatal(err)
 	}
 	core, log := observer.New(zapcore.DebugLevel)
-	f := &fault{T: t, dir: dir, env: realEnv(), log: log, opt: Options{Base: dir, Paths: []string{dir},
+	f := &fault{T: t, dir: dir, env: testEnv(), log: log, opt: Options{Base: dir, Paths: []string{dir},
 		Include: defaultInclude, Exclude: defaultExclude, PollInterval: 5 * time.Millisecond, Log: zap.New(core)}}
 	for _, name := range []string{"a/x.php", "b/y.php", "z.php"} {
 		if err := os.MkdirAll(filepath.Dir(f.path(name)), 0o755); err != nil {

@@ -29,7 +29,7 @@ func TestHoldsAreBounded(t *testing.T) {
 func TestStaleLock(t *testing.T) {
 	now := time.Now()
 	path := filepath.Join(t.TempDir(), "lock")
-	h := newHolder(realEnv(), []string{path})
+	h := newHolder(testEnv(), []string{path})
 	check := func(at time.Duration, want bool) {
 		t.Helper()
 		if got := h.locked(now.Add(at)); got != want {
@@ -48,7 +48,7 @@ func TestStaleLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(3*time.Minute, true)
-	h = newHolder(realEnv(), []string{path})
+	h = newHolder(testEnv(), []string{path})
 	check(time.Hour, false) // left behind long ago
 }
 

@@ -84,7 +84,7 @@ func runScript(t *testing.T, file, text string, poll PollMode) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{T: t, dir: filepath.Join(dir, "app"), env: realEnv(), log: log}
+	s := &script{T: t, dir: filepath.Join(dir, "app"), env: testEnv(), log: log}
 	if err := os.Mkdir(s.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

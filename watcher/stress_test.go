@@ -34,7 +34,7 @@ func TestStress(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := startWatcher(t, Options{Base: dir, Paths: []string{dir}, Include: defaultInclude, Exclude: defaultExclude,
-				Quiet: 2 * time.Millisecond, MaxWait: 30 * time.Millisecond, Poll: tt.poll, PollInterval: 5 * time.Millisecond}, realEnv())
+				Quiet: 2 * time.Millisecond, MaxWait: 30 * time.Millisecond, Poll: tt.poll, PollInterval: 5 * time.Millisecond}, testEnv())
 			random := rand.New(rand.NewPCG(tt.seed, 0))
 			done := make(chan struct{})
 			go func() {
