@@ -132,7 +132,11 @@ func (b *booting) answers(ctx context.Context, v view) (bool, error) {
 	probe := b.s.Probe
 	if probe == nil && len(listeners) == 0 {
 		b.why = "it does not listen on any port"
-		return v.at.Sub(b.calm) >= silent, nil
+		if v.at.Sub(b.calm) < silent {
+			return false, nil
+		}
+		b.accept(v)
+		return true, nil
 	}
 	if probe == nil {
 		probe = ProbeListeners(listeners)
@@ -194,24 +198,32 @@ func (b *booting) findMaster() {
 			return
 		}
 	}
-	b.become(belowWrappers(infos, b.root))
+	if b.s.Layout != LayoutSingle { // of any program nothing is known but itself
+		b.become(belowWrappers(infos, b.root, b.s.Layout == LayoutForked))
+	}
 }
 
-// belowWrappers follows only children down from root, past programs that only start others.
-func belowWrappers(infos []signals.Info, root signals.Process) signals.Process {
+// belowWrappers follows only children down from root, past programs that only start others, to a PHP or, where any program
+// will do, to the first that is no wrapper. (What a shell runs before the server is neither.)
+func belowWrappers(infos []signals.Info, root signals.Process, any bool) signals.Process {
 	children := map[int][]signals.Info{}
 	for _, i := range infos {
 		children[i.PPID] = append(children[i.PPID], i)
 	}
-	at := root
+	found, at := root, root
 	for {
 		next := children[at.PID]
 		if len(next) != 1 || !isWrapper(infos, at) {
-			return at
+			return found
 		}
 		at = next[0].Process
+		if any || slices.ContainsFunc(phpNames, func(name string) bool { return strings.HasPrefix(next[0].Comm, name) }) {
+			found = at
+		}
 	}
 }
+
+var phpNames = []string{"php", "swoole-cli", "frankenphp"}
 
 var wrappers = []string{"sh", "bash", "dash", "ash", "busybox", "env", "sudo", "su", "gosu", "nice", "nohup", "stdbuf", "tini", "dumb-init", "make", "composer"}
 

@@ -40,6 +40,7 @@ type sighting struct {
 	first     time.Time // when it was seen first
 	slept     time.Time // when it was seen sleeping last
 	idle      time.Time // since when it has been waiting for work without being woken; zero: it is not
+	woken     int       // looks between which it was woken
 	glimpsed  bool      // it was seen waiting for work at least once
 	served    bool      // it has started well: it has been waiting for work for a while, or lived long enough to be believed
 	listening int       // sockets it listened on when a reload began; Workerman only
@@ -66,9 +67,12 @@ func (v view) serving(tasksOnly bool) []sighting {
 	return out
 }
 
-// believed is how long a process that is always busy must live to be taken for one that has started well. One that sleeps must
-// live three times as long: Workerman's workers sleep for a second before they end after a failed start.
-const believed = time.Second
+// believed is how long a process that was seen waiting for work, but is always busy, must live to be taken for one that has
+// started well; lastResort is the same for one that never was.
+const (
+	believed   = time.Second
+	lastResort = 10 * time.Second
+)
 
 // grownUp is after how long a forked process has installed its own signal handlers for sure: they take 3 ms.
 const grownUp = 100 * time.Millisecond
@@ -182,6 +186,9 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 // settle judges by what a process waits for, and for how long it has been seen so, whether it has started well.
 func (s *sighting) settle(wchan string, known, woken bool, now time.Time) {
 	age := now.Sub(s.first)
+	if woken {
+		s.woken++
+	}
 	if !isIdle(wchan) || woken {
 		s.idle = time.Time{}
 	}
@@ -195,10 +202,13 @@ func (s *sighting) settle(wchan string, known, woken bool, now time.Time) {
 	case !known || wchan == "":
 		s.served = age >= believed/4
 	case strings.HasPrefix(wchan, "hrtimer_nanosleep"), strings.HasPrefix(wchan, "do_nanosleep"):
-		// Also one that waited for something first: it was not for work.
+		// Also one that waited for something first: it was not for work. Only who sleeps again and again, for long, may be one
+		// that looks for work in between.
 		s.slept = now
-		s.served = age >= 3*believed
+		s.served = age >= lastResort && s.woken >= 3
 	case s.served:
+	case !s.glimpsed:
+		s.served = age >= lastResort // it computes, or waits for a database: its start, as far as anybody can tell
 	case !s.slept.IsZero():
 		s.served = now.Sub(s.slept) >= believed
 	default:

@@ -86,9 +86,11 @@ func TestAWorkerServesWhenItWaitsForWork(t *testing.T) {
 		{"__skb_wait_for_more_packets", dwell, true},
 		{"hrtimer_nanosleep", 0, false}, // sleeps in onWorkerStart
 		{"hrtimer_nanosleep", 900 * time.Millisecond, false},
-		{"hrtimer_nanosleep", believed, false}, // Workerman after a failed start
-		{"hrtimer_nanosleep", 3 * believed, true},
-		{"0", believed, true},                // always busy, and alive
+		{"hrtimer_nanosleep", believed, false},   // Workerman after a failed start
+		{"hrtimer_nanosleep", lastResort, false}, // one long sleep is a slow start
+		{"0", believed, false},                   // it computes: its start, as far as anybody can tell
+		{"0", lastResort, true},
+		{"wait_woken", believed, false},      // a database that does not answer
 		{"0", 900 * time.Millisecond, false}, // runs
 		{"", 0, false},                       // the kernel does not say
 		{"", believed / 4, true},
@@ -132,6 +134,20 @@ func TestAWorkerThatSleepsAfterItWaitedHasNotServed(t *testing.T) {
 	f.worker(2, "hrtimer_nanosleep")
 	if mustLook(t, o).procs[1].served {
 		t.Error("it counts as serving")
+	}
+}
+
+func TestABusyWorkerIsBelievedOnceItWasSeenWaitingForWork(t *testing.T) {
+	f := newFakeTree()
+	f.worker(2, "do_epoll_wait")
+	o := f.observer()
+	mustLook(t, o)
+	f.worker(2, "0")
+	if lookAfter(t, f, o, believed-1).procs[1].served {
+		t.Error("too early")
+	}
+	if !lookAfter(t, f, o, 1).procs[1].served {
+		t.Error("not believed")
 	}
 }
 

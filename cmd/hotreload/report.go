@@ -154,7 +154,7 @@ func eventLine(e supervisor.Event) (zapcore.Level, string) {
 	case supervisor.EventWaiting:
 		return zap.InfoLevel, "waiting for a change"
 	case supervisor.EventIgnored:
-		return zap.WarnLevel, "ignoring " + e.Detail + " from now on: the server itself changes it at each reload"
+		return zap.WarnLevel, "ignoring " + e.Detail + " until it changes at another time: it changed during three reloads in a row, as if the server wrote it"
 	case supervisor.EventGateBroken:
 		return zap.WarnLevel, "not checked: " + e.Detail
 	case supervisor.EventStopping:

@@ -111,7 +111,7 @@ func (v *voice) Event(e supervisor.Event) {
 	case supervisor.EventWaiting:
 		v.going("waiting for a change")
 	case supervisor.EventIgnored:
-		v.look("ignoring %s from now on%s", e.Detail, v.because("the server itself changes it at each reload"))
+		v.look("ignoring %s until it changes at another time%s", e.Detail, v.because("it changed during three reloads in a row, as if the server wrote it"))
 	case supervisor.EventNote:
 		v.look("%s", v.split(e.Detail))
 	case supervisor.EventGateBroken:

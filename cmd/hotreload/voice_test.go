@@ -49,7 +49,7 @@ func TestVoice(t *testing.T) {
 		{supervisor.Event{Kind: supervisor.EventWaiting}, "… waiting for a change\n"},
 		{supervisor.Event{Kind: supervisor.EventEscalated, Detail: "no task worker was replaced", Plan: supervisor.Plan{Action: supervisor.Reload}},
 			"! doing a reload instead · no task worker was replaced\n"},
-		{supervisor.Event{Kind: supervisor.EventIgnored, Detail: "app/cache.php"}, "! ignoring app/cache.php from now on · the server itself changes it at each reload\n"},
+		{supervisor.Event{Kind: supervisor.EventIgnored, Detail: "app/cache.php"}, "! ignoring app/cache.php until it changes at another time · it changed during three reloads in a row, as if the server wrote it\n"},
 		{supervisor.Event{Kind: supervisor.EventGateBroken, Detail: "php is gone"}, "! not checked · php is gone\n"},
 		{supervisor.Event{Kind: supervisor.EventNote, Detail: "two\nlines"}, "! two · lines\n"},
 		{supervisor.Event{Kind: supervisor.EventStopping, Detail: "SIGINT"}, "… stopping · SIGINT\n"},
