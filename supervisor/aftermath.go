@@ -40,7 +40,53 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 		return l.down(ctx, r)
 	}
 	l.next(ctx)
+	if l.op == nil && out.Result == Verified {
+		l.startCare(ctx)
+	}
 	return nil
+}
+
+// startCare watches over the server until the next operation.
+func (l *loop) startCare(ctx context.Context) {
+	ctx, l.caring = context.WithCancel(ctx)
+	found := make(chan *crashLoop, 1)
+	l.care = found
+	gen := l.gen
+	go func() {
+		if loop := l.driver.watchOver(ctx, gen); loop != nil {
+			found <- loop
+		}
+	}()
+}
+
+func (l *loop) endCare() {
+	if l.caring != nil {
+		l.caring()
+		l.care, l.caring = nil, nil
+	}
+}
+
+// withered deals with a server that was called ready, and whose workers turned out not to live.
+func (l *loop) withered(ctx context.Context, loop *crashLoop) {
+	text := loop.Error()
+	l.counters.Failed++
+	if l.last != nil {
+		last := *l.last
+		last.Result, last.Error = Failed, text
+		l.last = &last
+	}
+	lines := l.gen.LastLines()
+	if l.opt.Mode == Attach {
+		l.state, l.reason = Degraded, text
+		l.endCare()
+		l.notify(Event{Kind: EventNote, Detail: text + "; the server does not answer until the code is mended", Output: lines})
+		return
+	}
+	g := l.gen
+	l.gen, l.state, l.reason, l.exit = nil, Crashed, text+"; the server was ended", Exit{Known: true, Status: 1}
+	l.withers = true
+	l.notify(Event{Kind: EventCrashed, Detail: l.reason, Output: lines})
+	l.begin(ctx, &operation{bury: true}, g)
 }
 
 // booted takes the result of a start that no change and no caller asked for.
@@ -58,6 +104,9 @@ func (l *loop) booted(ctx context.Context, op *operation, r opResult) error {
 	}
 	l.notify(Event{Kind: kind, Took: time.Since(op.started), PID: masterPID(r.gen)})
 	l.next(ctx)
+	if l.op == nil {
+		l.startCare(ctx)
+	}
 	return nil
 }
 
@@ -142,7 +191,11 @@ func (l *loop) buried(ctx context.Context, r opResult) error {
 		l.notify(Event{Kind: EventNote, Detail: r.err.Error()})
 	}
 	l.state = Crashed
+	withers := l.withers
+	l.withers = false
 	switch {
+	case withers && l.opt.Mode == Watch && l.pending.Action == None && len(l.asked) == 0:
+		l.notify(Event{Kind: EventWaiting, Detail: l.reason}) // starting it again would change nothing
 	case l.pending.Action != None || len(l.asked) > 0:
 		l.next(ctx)
 	case l.opt.Server.Kind == KindNone && l.opt.Mode == Run:

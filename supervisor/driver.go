@@ -17,6 +17,9 @@ type driver interface {
 	// reload replaces workers and returns when all that served before are gone and replaced.
 	// A *cannotReload error says that the next larger action is needed.
 	reload(ctx context.Context, g generation, action Action) (evidence, error)
+	// watchOver watches a server for a while after its workers were replaced, and returns nil when all is well or ctx is
+	// done. It may run beside the loop, but not beside an operation.
+	watchOver(ctx context.Context, g generation) *crashLoop
 	// end stops the server and returns when its whole tree is gone: gracefully until ctx is done or the
 	// stop timeout has passed, then by force. The error says what was not well about the end.
 	end(ctx context.Context, g generation) error

@@ -4,6 +4,7 @@ import "context"
 
 // finish stops what runs and answers everybody who waits.
 func (l *loop) finish(ctx context.Context, force <-chan struct{}) error {
+	l.endCare()
 	l.stopTimer(&l.retry)
 	l.stopTimer(&l.hold)
 	l.stopTimer(&l.appeal)

@@ -30,6 +30,9 @@ type loop struct {
 	backoff  *backoff.ExponentialBackOff // between starts of a server that ends by itself
 	retry    *time.Timer                 // nil: no start is scheduled
 	hold     *time.Timer                 // nil: no suspicious change is held back
+	care     <-chan *crashLoop           // what watching over the server finds; nil: nobody watches
+	caring   context.CancelFunc          // ends that; nil: nobody watches
+	withers  bool                        // the server was ended because its workers do not live
 	doubted  Plan                        // changes by which files came to be ignored
 	ignored  Plan                        // changes of ignored files since the last operation began
 	appeal   *time.Timer                 // until they are applied after all; nil: there are none
@@ -97,6 +100,8 @@ func (s *Supervisor) Run(ctx context.Context, force <-chan struct{}) error {
 				l.refuseCallers(ErrStopping)
 				return err
 			}
+		case loop := <-l.care:
+			l.withered(ctx, loop)
 		case <-l.died():
 			l.crashed(ctx)
 		case <-timerC(l.retry):
@@ -216,6 +221,7 @@ func (l *loop) next(ctx context.Context) {
 
 // begin starts an operation on gen.
 func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
+	l.endCare()
 	l.stopTimer(&l.retry)
 	l.stopTimer(&l.hold)
 	opCtx, cancel := context.WithCancelCause(ctx)

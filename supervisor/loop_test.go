@@ -42,7 +42,8 @@ func (g *fakeGeneration) Describe() (*MasterStatus, []WorkerStatus) {
 type fakeDriver struct {
 	bootTime, reloadTime time.Duration
 	reloadErr, startErr  error
-	during               func() // what happens in the middle of each reload
+	withers              *crashLoop // what watching over it finds after 3 s
+	during               func()     // what happens in the middle of each reload
 	found                bool
 	since                time.Time
 
@@ -84,6 +85,16 @@ func (d *fakeDriver) wait(ctx context.Context, t time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (d *fakeDriver) watchOver(ctx context.Context, g generation) *crashLoop {
+	if d.withers == nil {
+		return nil
+	}
+	if d.wait(ctx, 3*time.Second) != nil {
+		return nil
+	}
+	return d.withers
 }
 
 func (d *fakeDriver) startable() error { return d.startErr }
@@ -603,5 +614,26 @@ func TestNothingIsEndedForAStartThatCannotWork(t *testing.T) {
 		r.save("config/app.php")
 		r.wantCalls("boot")
 		r.wantState(Degraded, "config/app.php changed (config)")
+	})
+}
+
+func TestAServerWhoseWorkersDoNotLiveIsEndedAfterAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &fakeDriver{withers: &crashLoop{cause: "Fatal error: late"}}, nil)
+		defer r.end()
+		elapse(2 * time.Second)
+		r.save("a.php") // what follows watches anew
+		r.wantState(Ready, "")
+		elapse(2 * time.Second)
+		r.wantState(Ready, "")
+		elapse(2 * time.Second)
+		r.wantState(Crashed, "")
+		if last := r.status().Last; last.Result != Failed {
+			t.Errorf("the reload still counts as %s", last.Result)
+		}
+		elapse(time.Hour)
+		r.wantCalls("boot", "reload", "end")
+		r.save("b.php")
+		r.wantCalls("boot", "reload", "end", "boot")
 	})
 }

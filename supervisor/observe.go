@@ -85,6 +85,7 @@ type observer struct {
 	known  map[signals.Process]*sighting
 	before map[signals.Process]bool // what was there at the first look: its end is no sign of anything
 	moves  int                      // processes that came or went
+	gone   int                      // serving processes that ended
 	young  map[Role]int             // deaths of processes that came after the first look and never served
 	born   map[Role]int             // processes that came after it and were seen waiting for work
 	began  time.Time                // the first look
@@ -175,7 +176,7 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 	if role != Helper && (!s.served || now.Sub(s.first) < infancy) {
 		wchan, err := o.kernel.wchan(p.Process)
 		had := s.glimpsed
-		s.settle(wchan, err == nil, woken, now)
+		s.settle(p.idlesIn(wchan), wchan, err == nil, woken, now)
 		if s.glimpsed && !had && o.before != nil && !o.before[p.Process] {
 			o.born[role]++
 		}
@@ -184,16 +185,16 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 }
 
 // settle judges by what a process waits for, and for how long it has been seen so, whether it has started well.
-func (s *sighting) settle(wchan string, known, woken bool, now time.Time) {
+func (s *sighting) settle(idle bool, wchan string, known, woken bool, now time.Time) {
 	age := now.Sub(s.first)
 	if woken {
 		s.woken++
 	}
-	if !isIdle(wchan) || woken {
+	if !idle || woken {
 		s.idle = time.Time{}
 	}
 	switch {
-	case isIdle(wchan):
+	case idle:
 		s.glimpsed = true
 		if s.idle.IsZero() {
 			s.idle = now
@@ -234,6 +235,9 @@ func (o *observer) bury(v view) {
 		}
 		delete(o.known, p)
 		o.moves++
+		if s.role.serves() {
+			o.gone++
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -154,13 +155,20 @@ func (d *processes) answers(ctx context.Context, t *tree) error {
 	}
 }
 
-// listenersOf returns the sockets that the tree listens on; nil where that cannot be found out.
+// listenersOf returns the sockets that the tree listens on, without those that it has from us; nil where that cannot be found
+// out.
 func (d *processes) listenersOf(t *tree) []signals.Listener {
 	l, err := signals.Listeners(t.processes())
 	if err != nil {
 		d.log.Debug("find listening sockets", zap.Error(err))
 	}
-	return l
+	ours, err := signals.Listeners([]signals.Process{signals.Self()})
+	if err != nil {
+		return l
+	}
+	return slices.DeleteFunc(l, func(l signals.Listener) bool {
+		return slices.ContainsFunc(ours, func(o signals.Listener) bool { return o.Inode == l.Inode })
+	})
 }
 
 func listeners(p signals.Process) (int, error) {

@@ -176,6 +176,15 @@ var idleIn = []string{
 	"msg_recv", "do_msgrcv",
 }
 
+// idlesIn reports whether p waits for work in wchan. Swoole's event workers, which block SIGRTMIN too, do that in epoll
+// alone: one that is in poll waits for a database while it starts.
+func (p proc) idlesIn(wchan string) bool {
+	if p.masks.Blocked.Has(signals.SIGRTMIN) && !strings.Contains(wchan, "epoll") && !strings.HasPrefix(wchan, "ep_") {
+		return false
+	}
+	return isIdle(wchan)
+}
+
 func isIdle(wchan string) bool {
 	return slices.ContainsFunc(idleIn, func(f string) bool { return strings.HasPrefix(wchan, f) })
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -119,7 +120,10 @@ func (d *processes) dropPIDFile(t *tree) {
 // endHolders ends what still holds a listening socket of t after the whole tree has ended: a process that left the tree
 // (its own session, its parent dead) without ever having been seen in it. It would go on answering with old code.
 func (d *processes) endHolders(t *tree) error {
-	left := func() ([]signals.Info, error) { return signals.Holders(t.listeners()) }
+	left := func() ([]signals.Info, error) {
+		infos, err := signals.Holders(t.listeners())
+		return slices.DeleteFunc(infos, func(i signals.Info) bool { return !t.mayHaveEscaped(i) }), err
+	}
 	infos, err := left()
 	if err != nil || len(infos) == 0 {
 		return nil // where sockets cannot be looked at, the next start will say that the port is taken

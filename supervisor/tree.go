@@ -53,6 +53,7 @@ func giveUpCode(e Exit) int {
 // tree is a generation on this machine: a master with its process tree.
 type tree struct {
 	number  int
+	oldest  uint64 // the start of the first process, in the unit of signals.Process
 	kernel  kernel
 	layout  Layout
 	master  signals.Process
@@ -79,7 +80,7 @@ func (d *processes) newTree(number int, master signals.Process, group int, out *
 		started = time.Now()
 	}
 	return &tree{
-		number: number, kernel: d.kernel, layout: d.opt.Server.Layout, master: master, group: group, started: started, out: out, done: make(chan struct{}),
+		oldest: master.Start, number: number, kernel: d.kernel, layout: d.opt.Server.Layout, master: master, group: group, started: started, out: out, done: make(chan struct{}),
 		members: map[signals.Process]bool{master: true}, stays: map[signals.Process]bool{},
 	}
 }
@@ -143,6 +144,12 @@ func (t *tree) ended(e Exit) {
 		t.exit = e
 		close(t.done)
 	})
+}
+
+// mayHaveEscaped reports whether a process that holds a socket of the tree may have come from it: an orphan that started
+// after it did. Others have the socket from whoever passed it to us.
+func (t *tree) mayHaveEscaped(i signals.Info) bool {
+	return i.Start >= t.oldest && (i.PPID == 1 || i.PPID == os.Getpid())
 }
 
 // remember keeps the identity of every process seen, so that none is forgotten when its parent dies.
