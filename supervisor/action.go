@@ -76,6 +76,16 @@ func (p Plan) Why() string {
 	return fmt.Sprintf("%s and %d more", strings.Join(p.Reasons[:spelled], ", "), len(p.Reasons)-spelled)
 }
 
+// mostReasons is how many reasons an outcome spells out: a checkout of another branch has thousands.
+const mostReasons = 20
+
+func (p Plan) reasons() []string {
+	if len(p.Reasons) <= mostReasons {
+		return p.Reasons
+	}
+	return append(slices.Clone(p.Reasons[:mostReasons]), fmt.Sprintf("and %d more", len(p.Reasons)-mostReasons))
+}
+
 func union(a, b []string) []string {
 	if len(b) == 0 {
 		return a

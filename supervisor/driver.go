@@ -32,7 +32,8 @@ type generation interface {
 	Exit() Exit            // meaningful after Done
 	StartedAt() time.Time
 	Describe() (*MasterStatus, []WorkerStatus)
-	Unwatched() (since time.Time, ok bool)
+	Oldest() time.Time // when the oldest process that serves was started
+	Found() bool       // it ran before this hotreload did
 	LastLines() []string
 }
 

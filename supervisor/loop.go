@@ -71,6 +71,11 @@ func (s *Supervisor) Run(ctx context.Context, force <-chan struct{}) error {
 	l := &loop{Supervisor: s, state: Starting, breaker: newLoopBreaker(), backoff: &backoff.ExponentialBackOff{
 		InitialInterval: s.opt.Restart.Min, MaxInterval: s.opt.Restart.Max, Multiplier: 2,
 	}}
+	if s.opt.Mode != Attach && s.opt.Adopt == nil {
+		if err := s.driver.startable(); err != nil {
+			return err
+		}
+	}
 	l.boot(ctx)
 	batches := s.opt.Batches
 	quit := ctx.Done()

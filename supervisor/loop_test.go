@@ -28,12 +28,13 @@ type fakeGeneration struct {
 	found   bool
 }
 
-func (g *fakeGeneration) Number() int                           { return g.number }
-func (g *fakeGeneration) Done() <-chan struct{}                 { return g.done }
-func (g *fakeGeneration) Exit() Exit                            { return g.exit }
-func (g *fakeGeneration) StartedAt() time.Time                  { return g.started }
-func (g *fakeGeneration) LastLines() []string                   { return []string{"last words"} }
-func (g *fakeGeneration) Unwatched() (since time.Time, ok bool) { return g.since, g.found }
+func (g *fakeGeneration) Number() int           { return g.number }
+func (g *fakeGeneration) Done() <-chan struct{} { return g.done }
+func (g *fakeGeneration) Exit() Exit            { return g.exit }
+func (g *fakeGeneration) StartedAt() time.Time  { return g.started }
+func (g *fakeGeneration) LastLines() []string   { return []string{"last words"} }
+func (g *fakeGeneration) Oldest() time.Time     { return g.since }
+func (g *fakeGeneration) Found() bool           { return g.found }
 func (g *fakeGeneration) Describe() (*MasterStatus, []WorkerStatus) {
 	return &MasterStatus{PID: 1000 + g.number}, []WorkerStatus{{PID: 2000 + g.number, Role: Worker}}
 }
@@ -41,16 +42,17 @@ func (g *fakeGeneration) Describe() (*MasterStatus, []WorkerStatus) {
 // fakeDriver notes what it is asked for. Each call takes the time that is set, and returns the error that is set.
 type fakeDriver struct {
 	bootTime, reloadTime time.Duration
-	reloadErr, startErr  error
+	reloadErr            error
 	withers              *crashLoop // what watching over it finds after 3 s
 	during               func()     // what happens in the middle of each reload
 	found                bool
 	since                time.Time
 
-	mu      sync.Mutex
-	calls   []string
-	bootErr error
-	gen     *fakeGeneration
+	mu       sync.Mutex
+	calls    []string
+	bootErr  error
+	startErr error
+	gen      *fakeGeneration
 }
 
 func (d *fakeDriver) called(name string) {
@@ -97,7 +99,11 @@ func (d *fakeDriver) watchOver(ctx context.Context, g generation) *crashLoop {
 	return d.withers
 }
 
-func (d *fakeDriver) startable() error { return d.startErr }
+func (d *fakeDriver) startable() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.startErr
+}
 
 func (d *fakeDriver) boot(ctx context.Context, number int) (generation, error) {
 	d.called("boot")
@@ -609,8 +615,12 @@ func TestTheLastSaveIsAppliedEvenIfItLooksLikeTheServers(t *testing.T) {
 
 func TestNothingIsEndedForAStartThatCannotWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, &fakeDriver{startErr: errors.New("the working directory is gone")}, nil)
+		d := &fakeDriver{}
+		r := newRig(t, d, nil)
 		defer r.end()
+		d.mu.Lock()
+		d.startErr = errors.New("the working directory is gone")
+		d.mu.Unlock()
 		r.save("config/app.php")
 		r.wantCalls("boot")
 		r.wantState(Degraded, "config/app.php changed (config)")
@@ -635,5 +645,40 @@ func TestAServerWhoseWorkersDoNotLiveIsEndedAfterAll(t *testing.T) {
 		r.wantCalls("boot", "reload", "end")
 		r.save("b.php")
 		r.wantCalls("boot", "reload", "end", "boot")
+	})
+}
+
+func TestAFirstStartThatCannotWorkEndsRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &fakeDriver{startErr: errors.New("phpp is not to be found")}
+		r := newRig(t, d, nil)
+		if err := <-r.result; err == nil || err.Error() != "phpp is not to be found" {
+			t.Errorf("Run = %v", err)
+		}
+		r.wantCalls()
+	})
+}
+
+// Without a watcher, the files that a reload would load are those that have changed since the workers were started.
+func TestTheGateOfARequestWhereNobodyWatches(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.php")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var linted []string
+		r := newRig(t, &fakeDriver{}, func(o *Options) {
+			o.Mode, o.Batches, o.Rule = Run, nil, nil
+			o.ChangedSince = func(time.Time) []string { return []string{file, filepath.Dir(file) + "/"} }
+			o.Gate = func(_ context.Context, files []string) error {
+				linted = files
+				return &Refusal{File: "a.php", Message: "syntax error"}
+			}
+		})
+		defer r.end()
+		if a := <-r.ask(Reload); a.outcome.Result != Refused || !slices.Equal(linted, []string{file}) {
+			t.Errorf("%s, linted %q", a.outcome.Result, linted)
+		}
+		r.wantCalls("boot")
 	})
 }

@@ -35,7 +35,7 @@ func (w *worker) run(ctx context.Context, gen generation) opResult {
 		return opResult{gen: g, missed: missed, found: found}
 	}
 	plan := w.op.plan
-	if refusal := w.gate(ctx, plan.Paths); refusal != nil {
+	if refusal := w.gate(ctx, w.fresh(gen, plan.Paths)); refusal != nil {
 		return w.outcome(opResult{gen: gen}, plan.Action, Refused, evidence{}, w.refusedText(gen, refusal))
 	}
 	return w.act(ctx, gen, plan.Action)
@@ -46,6 +46,15 @@ func (w *worker) bury(gen generation) opResult {
 	now, cancel := context.WithCancel(context.Background())
 	cancel() // there is nobody left to be asked
 	return opResult{err: w.driver.end(now, gen)}
+}
+
+// fresh are the files that the operation would make live: those of the plan, and where nobody watches, those that have changed
+// since the oldest worker was started.
+func (w *worker) fresh(gen generation, paths []string) []string {
+	if w.opt.Batches != nil || w.opt.ChangedSince == nil || w.opt.Gate == nil || gen == nil {
+		return paths
+	}
+	return union(paths, w.opt.ChangedSince(gen.Oldest()))
 }
 
 // gate asks whether the changed code is fit to be loaded. A gate that is itself broken is reported and passed over:
@@ -174,12 +183,11 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 
 // missed is the plan for what changed between the start of a found server's workers and our first look at the files.
 func (w *worker) missed(g generation) (Plan, bool) {
-	since, found := g.Unwatched()
-	if !found || w.opt.ChangedSince == nil {
-		return Plan{}, found
+	if !g.Found() || w.opt.ChangedSince == nil || w.opt.Rule == nil {
+		return Plan{}, g.Found()
 	}
 	var plan Plan
-	for _, path := range w.opt.ChangedSince(since) {
+	for _, path := range w.opt.ChangedSince(g.Oldest()) {
 		rel := w.relative(path)
 		action, what := Reload, "changed"
 		if strings.HasSuffix(path, string(filepath.Separator)) {
@@ -252,7 +260,7 @@ func (w *worker) outcome(r opResult, action Action, result Result, ev evidence, 
 	took := time.Since(w.op.started)
 	r.outcome = Outcome{
 		Seq: w.seq, Action: action, Result: result,
-		Reasons: nonNil(w.op.plan.Reasons), Files: nonNil(w.op.plan.Files),
+		Reasons: nonNil(w.op.plan.reasons()), Files: nonNil(w.op.plan.Files),
 		OldWorkers: nonNil(ev.old), NewWorkers: nonNil(ev.new),
 		StartedAt: w.op.started, DurationMS: float64(took.Microseconds()) / 1000,
 		Error: text, Escalated: w.op.escalated,

@@ -91,21 +91,21 @@ func (t *tree) Exit() Exit            { return t.exit }
 func (t *tree) StartedAt() time.Time  { return t.started }
 func (t *tree) LastLines() []string   { return t.out.last() }
 
-// Unwatched reports since when the oldest code that the tree serves may have been loaded while nobody watched, for a
-// server that ran before this hotreload did.
-func (t *tree) Unwatched() (since time.Time, ok bool) {
-	if !t.found {
-		return time.Time{}, false
-	}
-	since = t.started
-	first := true
+// Oldest is when the oldest process that serves was started: what has changed since may not be live.
+func (t *tree) Oldest() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since, first := t.started, true
 	for _, s := range t.last.procs {
 		if started, err := s.StartedAt(); err == nil && s.role.serves() && (first || started.Before(since)) {
 			since, first = started, false
 		}
 	}
-	return since, true
+	return since
 }
+
+// Found reports whether the server ran before this hotreload did, so that changes may have been missed.
+func (t *tree) Found() bool { return t.found }
 
 // watch notes the end of a master that is not our child: somebody else started it, or a shell or a daemonizing parent
 // stands between. It is called once.
@@ -248,6 +248,9 @@ func (t *tree) isNeverReplaced(p signals.Process) bool {
 	return t.stays[p]
 }
 
+// resolution is that of the start of a process (/proc/PID/stat counts in ticks of 10 ms); what is more precise is noise.
+const resolution = 10 * time.Millisecond
+
 // Describe looks at the tree, and returns what status shows of it.
 func (t *tree) Describe() (*MasterStatus, []WorkerStatus) {
 	if v, err := newObserver(t.kernel, t.layout, t.master).look(); err == nil {
@@ -255,7 +258,7 @@ func (t *tree) Describe() (*MasterStatus, []WorkerStatus) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	m := &MasterStatus{PID: t.master.PID, StartedAt: t.started, UptimeS: time.Since(t.started).Seconds()}
+	m := &MasterStatus{PID: t.master.PID, StartedAt: t.started.Round(resolution), UptimeS: time.Since(t.started).Seconds()}
 	workers := []WorkerStatus{}
 	for i, s := range t.last.procs {
 		if i == 0 || s.role == Helper {
@@ -266,7 +269,7 @@ func (t *tree) Describe() (*MasterStatus, []WorkerStatus) {
 		if t.stays[s.Process] {
 			role = UserProcess
 		}
-		workers = append(workers, WorkerStatus{PID: s.PID, Role: role, StartedAt: started, RSSBytes: s.RSS})
+		workers = append(workers, WorkerStatus{PID: s.PID, Role: role, StartedAt: started.Round(resolution), RSSBytes: s.RSS})
 	}
 	return m, workers
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -18,11 +19,13 @@ import (
 
 // conductor turns signals and keys into requests. One goroutine, run, owns its state.
 type conductor struct {
-	s     *session
-	sup   *supervisor.Supervisor
-	sigs  chan os.Signal
-	force chan struct{} // closed when the stop may not be graceful any more
-	stops int           // how often a stop was asked for
+	s       *session
+	sup     *supervisor.Supervisor
+	sigs    chan os.Signal
+	force   chan struct{} // closed when the stop may not be graceful any more
+	stopped time.Time     // when it was last asked to stop
+	why     string        // and by what
+	stops   int           // how often a stop was asked for
 }
 
 // newConductor takes over the signals: from here on none of them ends hotreload by itself.
@@ -96,8 +99,16 @@ func (c *conductor) signal(ctx context.Context, sig syscall.Signal) {
 	}
 }
 
+// atOnce is how soon after the first a second wish to stop is taken for the same: what runs us in its process group (timeout,
+// make) may pass on a signal that has reached us already. Nobody presses Ctrl-C twice within that time.
+const atOnce = 50 * time.Millisecond
+
 // stop stops gracefully, and the second time at once.
 func (c *conductor) stop(why string) {
+	if why == c.why && time.Since(c.stopped) < atOnce {
+		return
+	}
+	c.why, c.stopped = why, time.Now()
 	c.stops++
 	switch c.stops {
 	case 1:

@@ -103,7 +103,10 @@ func (g guess) header() string {
 
 // values are the keys that the file sets.
 func (g guess) values() map[string]string {
-	v := map[string]string{"server.kind": strconv.Quote(g.kind)}
+	v := map[string]string{}
+	if g.kind != config.KindNone || len(g.command) > 0 { // else it is left to be recognised from the command
+		v["server.kind"] = strconv.Quote(g.kind)
+	}
 	if len(g.command) > 0 {
 		words := make([]string, len(g.command))
 		for i, word := range g.command {

@@ -29,9 +29,10 @@ type session struct {
 	report reporter
 	log    *zap.Logger
 	reaper *signals.Reaper
-	code   *code     // nil: nothing is watched
-	keys   *keyboard // nil: nobody types
-	starts bool      // a server is started: none was adopted
+	life   context.Context // ends with the session
+	code   *code           // nil: nothing is watched
+	keys   *keyboard       // nil: nobody types
+	starts bool            // a server is started: none was adopted
 
 	// master is whom signals are passed on to: the newest one, as it was written down for an adoption.
 	master atomic.Pointer[signals.Process]
@@ -90,7 +91,7 @@ func explainTaken(err error) error {
 func (s *session) run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stopping, stop := context.WithCancel(ctx)
-	s.stop = stop
+	s.life, s.stop = life, stop
 	defer s.keys.leave() // also when a panic passes
 	defer s.all.Wait()
 	defer end()
@@ -171,6 +172,9 @@ func (s *session) watching(life, stopping context.Context, w *watcher.Watcher) (
 	}
 	st := w.Stats()
 	s.report.Info(fmt.Sprintf("watching %s in %s (%s)", count(st.Files, "file"), directories(st.Dirs), st.Backend))
+	if st.Files == 0 {
+		s.report.Warn("no file is watched: do watch.paths and watch.include name any?")
+	}
 	return true, nil
 }
 
@@ -201,6 +205,9 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	var more []string // for the server's environment
 	if watch != nil {
 		more = s.develop(&opt, watch)
+	}
+	if s.mode == supervisor.Run && cfg.Server.Kind != config.KindNone {
+		s.check(&opt)
 	}
 	opt.Server = serverOf(cfg, environment(cfg, more), s.reaper)
 	if s.mode == supervisor.Attach {
@@ -246,6 +253,17 @@ func (s *session) develop(opt *supervisor.Options, watch *watcher.Watcher) []str
 		s.report.Warn(note)
 	}
 	return more
+}
+
+// check has a request of `run` refuse code that does not parse, as a change does in `watch`.
+func (s *session) check(opt *supervisor.Options) {
+	code := inspect(s.life, s.cfg, s.reaper)
+	if opt.Gate = code.gate(s.report.Warn); opt.Gate != nil {
+		opt.ChangedSince = changedSince(s.life, s.cfg, s.log)
+	}
+	for _, note := range code.notes {
+		s.report.Warn(note)
+	}
 }
 
 func (s *session) warnOfProduction() {

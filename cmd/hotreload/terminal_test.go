@@ -195,6 +195,7 @@ func TestCtrlCTwice(t *testing.T) {
 	x.sees(`\+ serving after`) // no UTF-8, no ticks
 	x.press("\x03")
 	x.sees(`stopping - SIGINT`)
+	time.Sleep(atOnce) // a second press is one that comes later than this
 	x.press("\x03")
 	x.sees(`at once`)
 	if code := x.exits(); code != exitFailed {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -25,6 +27,35 @@ func newWatcher(cfg *config.Config, early func([]string), log *zap.Logger) (*wat
 		opt.HoldFiles = []string{lock}
 	}
 	return watcher.New(opt)
+}
+
+// changedSince looks once at all that would be watched, where nothing is.
+func changedSince(ctx context.Context, cfg *config.Config, log *zap.Logger) func(time.Time) []string {
+	return func(t time.Time) []string {
+		w, err := watcher.New(watcher.Options{
+			Base: cfg.Dir, Paths: cfg.Watch.Paths, Include: cfg.Watch.Include, Exclude: cfg.Watch.Exclude,
+			Poll: watcher.PollAlways, Log: log,
+		})
+		if err != nil {
+			log.Warn("the files that have changed are not known, and so not checked", zap.Error(err))
+			return nil
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = w.Run(ctx) // it ends with ctx
+		}()
+		select {
+		case <-w.Ready():
+		case <-ctx.Done():
+		}
+		changed := w.ChangedSince(t)
+		cancel()
+		<-done
+		return changed
+	}
 }
 
 // gitLock is the file that exists while git changes the working tree that dir belongs to; "" outside of one.
