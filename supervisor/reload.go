@@ -62,7 +62,7 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.s.ReloadTimeout, errNotVerified)
 	defer cancel()
-	if err := r.begin(); err != nil {
+	if err := r.begin(ctx); err != nil {
 		return evidence{}, err
 	}
 	ev := evidence{old: pids(r.old)}
@@ -81,7 +81,7 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 }
 
 // begin takes the snapshot and sends the signal, unless it could not work.
-func (r *reloading) begin() error {
+func (r *reloading) begin(ctx context.Context) error {
 	if r.s.RestartOnly != "" {
 		return &cannotReload{r.s.RestartOnly}
 	}
@@ -89,7 +89,7 @@ func (r *reloading) begin() error {
 		return &cannotReload{r.s.Kind + " has no signal for this"}
 	}
 	name := signals.SignalName(r.sig)
-	v, err := r.snapshot()
+	v, err := r.snapshot(ctx)
 	if err != nil {
 		return fmt.Errorf("look at master %d: %w", r.g.master.PID, err)
 	}
@@ -123,7 +123,7 @@ func (r *reloading) begin() error {
 
 // snapshot notes all that might have loaded the old code. A master that has others do the work has none for a moment when
 // all of them are just being replaced (max_request), so it is looked at again before that is believed.
-func (r *reloading) snapshot() (view, error) {
+func (r *reloading) snapshot(ctx context.Context) (view, error) {
 	for begin := time.Now(); ; {
 		v, err := r.o.look()
 		if err != nil {
@@ -133,7 +133,11 @@ func (r *reloading) snapshot() (view, error) {
 		if len(r.old) > 0 || r.tasks || !bossy(v.procs[0].proc, r.s.Layout) || time.Since(begin) > unmoved {
 			return v, nil
 		}
-		time.Sleep(paceMin)
+		select {
+		case <-ctx.Done():
+			return v, ctx.Err()
+		case <-time.After(paceMin):
+		}
 	}
 }
 

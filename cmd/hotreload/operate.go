@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/hotreload/hotreload/config"
 	"github.com/hotreload/hotreload/control"
+	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
 )
 
@@ -57,10 +59,28 @@ func load(c *cli.Context) (*operation, error) {
 // client returns a client of the hotreload that runs, or an error that wraps control.ErrNotRunning.
 func (o *operation) client() (*control.Client, error) {
 	place, err := o.project.Find()
+	if errors.Is(err, control.ErrNotRunning) {
+		return nil, o.leftBehind(err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return control.NewClient(place), nil
+}
+
+// leftBehind adds what to do about a server that runs without a hotreload, because that was killed, or never was.
+func (o *operation) leftBehind(err error) error {
+	file := o.cfg.Server.PIDFile
+	if file == "" {
+		return err
+	}
+	j := signals.Judge(file, signals.Expectation{Programs: programsOf(o.cfg)})
+	if j.Verdict != signals.Master {
+		return err
+	}
+	return hinted(fmt.Errorf("%w, but master %d serves", err, j.PID),
+		"`hotreload watch` or `run` takes it over if an earlier one started it; `kill -%s %d` stops it",
+		strings.TrimPrefix(signals.SignalName(stopSignal(o.cfg)), "SIG"), j.PID)
 }
 
 func (o *operation) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
