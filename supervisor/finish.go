@@ -1,6 +1,9 @@
 package supervisor
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // finish stops what runs and answers everybody who waits.
 func (l *loop) finish(ctx context.Context, force <-chan struct{}) error {
@@ -53,6 +56,13 @@ func (l *loop) wind(ctx context.Context, op *operation, gen generation) error {
 	}
 	if gen == nil || l.opt.Mode == Attach {
 		return nil
+	}
+	if delay := l.opt.Server.DrainDelay; delay > 0 && l.opt.Mode == Run {
+		select {
+		case <-time.After(delay):
+		case <-gen.Done():
+		case <-ctx.Done():
+		}
 	}
 	return l.driver.end(ctx, gen)
 }

@@ -682,3 +682,31 @@ func TestTheGateOfARequestWhereNobodyWatches(t *testing.T) {
 		r.wantCalls("boot")
 	})
 }
+
+func TestRunIsNotReadyForAWhileBeforeItStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &fakeDriver{}, func(o *Options) { o.Mode, o.Server.DrainDelay = Run, 5*time.Second })
+		r.stop()
+		elapse(5*time.Second - 1)
+		r.wantState(Stopped, "")
+		r.wantCalls("boot")
+		elapse(1)
+		if err := <-r.result; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		r.wantCalls("boot", "end")
+	})
+}
+
+func TestASecondStopDoesNotWaitForLoadBalancers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, &fakeDriver{}, func(o *Options) { o.Mode, o.Server.DrainDelay = Run, time.Hour })
+		begin := time.Now()
+		r.stop()
+		synctest.Wait()
+		close(r.force)
+		if err := <-r.result; !errors.Is(err, ErrForced) || time.Since(begin) != 0 {
+			t.Errorf("Run = %v after %s", err, time.Since(begin))
+		}
+	})
+}

@@ -61,6 +61,7 @@ type Server struct {
 	ReloadTimeout time.Duration // from the signal to verified
 	DrainTimeout  time.Duration // how long an old worker may linger before EndWorker; 0: it is never hurried
 	StopTimeout   time.Duration // from Stop to SIGKILL
+	DrainDelay    time.Duration // Run: how long it is not ready before a stop, so that load balancers notice
 }
 
 // Backoff is the pause before a server that ended by itself is started again: Min at first, doubled up to Max.

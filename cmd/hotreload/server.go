@@ -31,6 +31,7 @@ func serverOf(cfg *config.Config, env []string, reaper *signals.Reaper) supervis
 		ReloadTimeout: cfg.Reload.Timeout,
 		DrainTimeout:  cfg.Restart.DrainTimeout,
 		StopTimeout:   s.StopTimeout,
+		DrainDelay:    s.DrainDelay,
 	}
 }
 
