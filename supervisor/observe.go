@@ -79,19 +79,20 @@ const grownUp = 100 * time.Millisecond
 
 // observer looks at one tree again and again, remembers what it saw, and counts processes that die before they served.
 type observer struct {
-	kernel kernel
-	layout Layout
-	master signals.Process
-	known  map[signals.Process]*sighting
-	before map[signals.Process]bool // what was there at the first look: its end is no sign of anything
-	moves  int                      // processes that came or went
-	gone   int                      // serving processes that ended
-	young  map[Role]int             // deaths of processes that came after the first look and never served
-	born   map[Role]int             // processes that came after it and were seen waiting for work
-	began  time.Time                // the first look
-	first  time.Time                // the first of these deaths
-	died   time.Time                // the last of them
-	infant time.Time                // when a process that came after the first look last died early, whether it served or not
+	kernel  kernel
+	layout  Layout
+	master  signals.Process
+	known   map[signals.Process]*sighting
+	before  map[signals.Process]bool // what was there at the first look: its end is no sign of anything
+	visible bool                     // the kernel shows what processes wait for
+	moves   int                      // processes that came or went
+	gone    int                      // serving processes that ended
+	young   map[Role]int             // deaths of processes that came after the first look and never served
+	born    map[Role]int             // processes that came after it and were seen waiting for work
+	began   time.Time                // the first look
+	first   time.Time                // the first of these deaths
+	died    time.Time                // the last of them
+	infant  time.Time                // when a process that came after the first look last died early, whether it served or not
 }
 
 func newObserver(k kernel, layout Layout, master signals.Process) *observer {
@@ -176,7 +177,9 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 	if role != Helper && (!s.served || now.Sub(s.first) < infancy) {
 		wchan, err := o.kernel.wchan(p.Process)
 		had := s.glimpsed
-		s.settle(p.idlesIn(wchan), wchan, err == nil, woken, now)
+		// Nothing is what a process that runs or ends waits for, too: only where no process shows anything is it hidden.
+		o.visible = o.visible || err == nil && wchan != ""
+		s.settle(p.idlesIn(wchan), wchan, !o.visible, woken, now)
 		if s.glimpsed && !had && o.before != nil && !o.before[p.Process] {
 			o.born[role]++
 		}
@@ -185,7 +188,7 @@ func (o *observer) remember(p proc, role Role, now time.Time) *sighting {
 }
 
 // settle judges by what a process waits for, and for how long it has been seen so, whether it has started well.
-func (s *sighting) settle(idle bool, wchan string, known, woken bool, now time.Time) {
+func (s *sighting) settle(idle bool, wchan string, hidden, woken bool, now time.Time) {
 	age := now.Sub(s.first)
 	if woken {
 		s.woken++
@@ -200,7 +203,7 @@ func (s *sighting) settle(idle bool, wchan string, known, woken bool, now time.T
 			s.idle = now
 		}
 		s.served = s.served || now.Sub(s.idle) >= dwell
-	case !known || wchan == "":
+	case hidden:
 		s.served = age >= believed/4
 	case strings.HasPrefix(wchan, "hrtimer_nanosleep"), strings.HasPrefix(wchan, "do_nanosleep"):
 		// Also one that waited for something first: it was not for work. Only who sleeps again and again, for long, may be one

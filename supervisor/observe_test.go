@@ -137,6 +137,18 @@ func TestAWorkerThatSleepsAfterItWaitedHasNotServed(t *testing.T) {
 	}
 }
 
+// What a process that ends waits for is nothing, as where the kernel hides it.
+func TestAWorkerThatEndsAfterAFailedStartHasNotServed(t *testing.T) {
+	f := newFakeTree()
+	f.worker(2, "hrtimer_nanosleep")
+	o := f.observer()
+	lookAfter(t, f, o, believed)
+	f.worker(2, "")
+	if mustLook(t, o).procs[1].served {
+		t.Error("it counts as serving")
+	}
+}
+
 func TestABusyWorkerIsBelievedOnceItWasSeenWaitingForWork(t *testing.T) {
 	f := newFakeTree()
 	f.worker(2, "do_epoll_wait")

@@ -45,8 +45,7 @@ type reloading struct {
 	moves   int       // of the observer, at the last look
 	gone    int       // how many of old were gone at the last look
 	stirred bool      // any process came or went since the signal
-	resent  bool
-	again   int // how often the signal was sent again
+	again   int       // how often the signal was sent again
 }
 
 // reload replaces the workers of g and returns when none that was there before the signal serves any more.
@@ -62,11 +61,11 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.s.ReloadTimeout, errNotVerified)
 	defer cancel()
+	mark := t.out.mark() // before the signal: workers that fail may have said why before we look again
 	if err := r.begin(ctx); err != nil {
 		return evidence{}, err
 	}
 	ev := evidence{old: pids(r.old)}
-	mark := t.out.mark()
 	last, err := r.follow(ctx, mark)
 	ev.new = pids(newOnes(last, r.old, r.tasks))
 	if err != nil {
@@ -75,7 +74,6 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 	if err := d.answers(ctx, t); err != nil {
 		return ev, err
 	}
-	t.remember(last)
 	d.save(t, true)
 	return ev, nil
 }
@@ -207,8 +205,8 @@ func (r *reloading) verified(v view, lines []string) bool {
 	return serving > 0 && serving == len(fresh) && v.at.Sub(r.moved) >= calm
 }
 
-// help does what can be done for a reload that does not end: a lost signal is sent again once, workers that linger are
-// ended, and workers that their server never reloads are told apart.
+// help does what can be done for a reload that does not end: a lost signal is sent again, workers that linger are ended, and
+// workers that their server never reloads are told apart.
 func (r *reloading) help(v view) error {
 	now := v.at
 	rest := r.remaining(v)
@@ -230,11 +228,11 @@ func (r *reloading) help(v view) error {
 	case r.s.DrainTimeout > 0 && r.s.Signals.EndWorker != 0 && still >= r.s.DrainTimeout && r.s.Layout == LayoutWorkerman:
 		r.moved = now
 		return r.hurry(rest)
-	case r.tasks && r.gone == 0 && still >= stillness && r.resent:
+	case r.tasks && r.gone == 0 && still >= stillness && r.again > 0:
 		return &cannotReload{"no task worker was replaced"}
 	case still >= stillness, r.unheard(now):
 		// Another reload was running when ours was asked for: servers drop a second signal.
-		r.resent, r.again = true, r.again+1
+		r.again++
 		r.moved = now
 		return r.g.master.Signal(r.sig)
 	}
