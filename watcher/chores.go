@@ -267,10 +267,11 @@ func (c *chores) hash(ctx context.Context) {
 		r := newReader(c.t.env)
 		for _, s := range part {
 			for i := range s.files {
-				if f := &s.files[i]; !f.known && ctx.Err() == nil {
+				if f := &s.files[i]; !f.known && take(ctx, c.t.idle) {
 					if state, err := r.look(ctx, joinPath(s.path, f.name), f.name, remote); err == nil && state.sameStat(f) {
 						*f = state
 					}
+					<-c.t.idle
 				}
 			}
 		}
@@ -283,6 +284,16 @@ func (c *chores) hash(ctx context.Context) {
 			}
 			c.hash(ctx)
 		}
+	}
+}
+
+// take waits for a token, and reports false when ctx is done first.
+func take(ctx context.Context, token chan struct{}) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case token <- struct{}{}:
+		return true
 	}
 }
 

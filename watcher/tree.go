@@ -45,6 +45,10 @@ type tree struct {
 	holder   *holder
 	held     int // how often a look was put off because of a hold
 
+	// idle is held while a file is read that nobody asked for, and for as long as a recording of opened files lasts: reading
+	// opens, and would look as if the server had. Any goroutine may send to it and receive from it again.
+	idle chan struct{}
+
 	auditing    bool // what is marked now was found by the patrol
 	unannounced map[suspect]unannounced
 	onPolled    func() // called when there is something to poll
@@ -80,7 +84,7 @@ func newTree(e *env, opt *Options, m *matcher, log *zap.Logger) *tree {
 		nodes: map[string]*dir{}, byID: map[inode]*dir{}, devs: map[uint64]*device{},
 		marked: map[*dir]struct{}{}, relist: map[*dir]struct{}{}, recheck: map[*link]bool{}, ghosts: map[*dir]struct{}{},
 		dirs: map[*dir]bool{}, said: map[string]bool{}, composer: map[*dir]time.Time{}, reader: newReader(e),
-		holder: newHolder(e, opt.HoldFiles), unannounced: map[suspect]unannounced{}}
+		holder: newHolder(e, opt.HoldFiles), unannounced: map[suspect]unannounced{}, idle: make(chan struct{}, 1)}
 	for _, path := range opt.Paths {
 		t.roots = append(t.roots, &link{path: path})
 	}
