@@ -26,6 +26,7 @@ func Load(src Source) (*Config, error) {
 	l.fromEnv()
 	l.fromFlags()
 	l.apply("server.kind", "server.command", "server.dir")
+	l.assumeCommand()
 	l.preset()
 	l.apply(keyNames()...)
 	if l.cfg.Server.PIDFile == l.cfg.Preset.PIDFile {
@@ -280,6 +281,22 @@ func flagValue(o *option, value any) (any, *fault) {
 		return t, nil
 	}
 	return value, nil
+}
+
+// assumeCommand takes the usual command of the kind of server that this is where nobody gives one.
+func (l *loader) assumeCommand() {
+	c := l.cfg
+	if len(c.Server.Command) > 0 {
+		return
+	}
+	kind := c.Server.Kind
+	if kind == "" {
+		kind, _ = Recognise(c.Server.Dir, nil)
+	}
+	var why string
+	if c.Server.Command, why = UsualCommand(c.Server.Dir, kind); why != "" {
+		c.origins["server.command"] = "assumed: " + why
+	}
 }
 
 // preset finds out the kind and fills in what it implies.

@@ -383,8 +383,8 @@ func TestDirectories(t *testing.T) {
 	if c.Server.Dir != sub || c.Server.Command[1] != "b.php" || c.Watch.Paths[0] != dir {
 		t.Errorf("command line: %+v", c.Server)
 	}
-	if action, rule := c.Action(filepath.Join(sub, "b.php")); action != ActionRestart {
-		t.Errorf("kind none restarts, got %s by %s", action, rule)
+	if v := c.Decide(filepath.Join(sub, "b.php")); v.Action != ActionRestart {
+		t.Errorf("kind none restarts, got %+v", v)
 	}
 	other := t.TempDir()
 	c = mustLoad(t, Source{WorkDir: dir, Environ: []string{"HOTRELOAD_SERVER_DIR=" + other}})

@@ -34,6 +34,7 @@ type Preset struct {
 	Exclude   []string
 	Rules     []Rule
 	Action    string   // for a change that no rule matches
+	Suspects  []string // patterns of files that masters of this kind load before they fork, as a rule
 	Notes     []string // what a person should know
 
 	pidNote string // of PIDFile, for who has not configured one
@@ -102,11 +103,13 @@ func presetFor(kind, dir, app string, command []string, environ func(string) str
 
 func hyperfPreset(p *Preset, app string) {
 	p.Signals = swooleSignals
-	p.Include = append([]string{"config/**"}, phpFiles...)
-	// Classes with annotations are served from proxies that only a boot makes
-	// anew, and the configuration is read in the master: until hotreload can
-	// tell which change needs what, every change is a restart.
-	p.Action = ActionRestart
+	p.Include = append([]string{"config/**", "storage/{languages,view}/**"}, phpFiles...)
+	// The configuration and the routes are read in the master.
+	p.restartOn("config/**")
+	p.restartOn(loadedOnce...)
+	// The master makes its commands, its listeners and its processes before it
+	// starts the server.
+	p.Suspects = []string{"app/{Command,Listener,Process,Crontab,Bootstrap}/**"}
 	file, note := hintIn(filepath.Join(app, "config/autoload/server.php"), app, "pid_file", "OPTION_PID_FILE")
 	if file == "" && note == "" {
 		file = filepath.Join(app, "runtime/hyperf.pid")
@@ -125,6 +128,9 @@ func webmanPreset(p *Preset, app string) {
 	// The monitor itself is not reloadable.
 	p.restartOn("config/server.php", "config/process.php", "config/plugin/*/*/process.php",
 		"plugin/*/config/process.php", "app/process/Monitor.php", "process/Monitor.php")
+	// The master reads the rest of the configuration, too, but so does each
+	// worker when it starts (support/bootstrap.php).
+	p.rule(ActionReload, "config/**", "plugin/*/config/**")
 	file, note := hintIn(filepath.Join(app, "config/server.php"), app, "pid_file")
 	if file == "" && note == "" {
 		file = filepath.Join(app, "runtime/webman.pid")
@@ -162,8 +168,10 @@ func (p *Preset) pidFile(file, note string) {
 	p.PIDFile, p.pidNote = file, note
 }
 
-func (p *Preset) restartOn(patterns ...string) {
-	p.Rules = append(p.Rules, Rule{Match: patterns, Action: ActionRestart, Origin: "preset " + p.Kind})
+func (p *Preset) restartOn(patterns ...string) { p.rule(ActionRestart, patterns...) }
+
+func (p *Preset) rule(action string, patterns ...string) {
+	p.Rules = append(p.Rules, Rule{Match: patterns, Action: action, Origin: "preset " + p.Kind})
 }
 
 // entryRule makes the script that the master runs a cause for a restart.
@@ -199,6 +207,7 @@ func (p *Preset) rebase(dir, app string) {
 	}
 	prefix = filepath.ToSlash(prefix)
 	p.Include, p.Exclude = rebase(p.Include, prefix), rebase(p.Exclude, prefix)
+	p.Suspects = rebase(p.Suspects, prefix)
 	for i, r := range p.Rules {
 		if !strings.HasPrefix(r.Origin, "entry") {
 			p.Rules[i].Match = rebase(r.Match, prefix)

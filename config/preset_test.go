@@ -19,7 +19,7 @@ func TestPresetSignals(t *testing.T) {
 		action        string
 	}{
 		{KindSwoole, "", swoole, ActionReload},
-		{KindHyperf, "", swoole, ActionRestart},
+		{KindHyperf, "", swoole, ActionReload},
 		{KindOctane, "php artisan octane:start --server=swoole", swoole, ActionReload},
 		{KindOctane, "php artisan octane:start --server frankenphp", Signals{Stop: term}, ActionRestart},
 		{KindOctane, "php artisan octane:start", Signals{Stop: term}, ActionRestart},
@@ -140,14 +140,14 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-func TestAction(t *testing.T) {
+func TestDecide(t *testing.T) {
 	web := project(t, map[string]string{"app/start.php": "<?php support\\App::run();", FileName: "[server]\ncommand=[\"php\", \"start.php\", \"start\"]\ndir=\"app\"\n"})
 	for _, tc := range []struct {
 		kind, file, want, rule string
 	}{
 		{KindWebman, "app/config/server.php", ActionRestart, "preset webman"},
 		{KindWebman, "app/config/plugin/webman/x/process.php", ActionRestart, "preset webman"},
-		{KindWebman, "app/config/app.php", ActionReload, "kind webman"},
+		{KindWebman, "app/config/app.php", ActionReload, "preset webman"},
 		{KindWebman, "app/app/view/x.html", ActionReload, "kind webman"},
 		{KindWebman, "app/start.php", ActionRestart, "entry script"},
 		{KindWebman, "app/.env", ActionRestart, "preset webman"},
@@ -156,14 +156,16 @@ func TestAction(t *testing.T) {
 		{KindSwoole, "app/composer.lock", ActionRestart, "preset swoole"},
 		{KindSwoole, "app/start.php", ActionRestart, "entry script"},
 		{KindSwoole, "other/start.php", ActionReload, "kind swoole"},
-		{KindHyperf, "app/app/X.php", ActionRestart, "kind hyperf"},
+		{KindHyperf, "app/app/X.php", ActionReload, "kind hyperf"},
+		{KindHyperf, "app/config/routes.php", ActionRestart, "preset hyperf"},
+		{KindHyperf, "app/.env", ActionRestart, "preset hyperf"},
 		{KindPHPFPM, "app/.env", ActionReload, "kind php-fpm"},
 		{KindNone, "x", ActionRestart, "kind none"},
 	} {
 		c := mustLoad(t, Source{WorkDir: web, Flags: []Flag{{"--kind", "server.kind", tc.kind}}})
 		for _, path := range []string{tc.file, filepath.Join(web, tc.file), "./" + tc.file} {
-			if action, rule := c.Action(path); action != tc.want || rule != tc.rule {
-				t.Errorf("%s %s: %s by %s", tc.kind, path, action, rule)
+			if v := c.Decide(path); v.Action != tc.want || v.Origin != tc.rule || v.Ruled == strings.HasPrefix(tc.rule, "kind ") {
+				t.Errorf("%s %s: %+v", tc.kind, path, v)
 			}
 		}
 	}

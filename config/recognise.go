@@ -160,6 +160,26 @@ func (c composerFile) project(dir string) (kind, why string) {
 	return KindNone, "no command, and no server that is known" + c.problem
 }
 
+// usualScripts are what servers of a kind are usually started with.
+var usualScripts = map[string][][]string{
+	KindHyperf:    {{"bin/hyperf.php", "start"}},
+	KindWebman:    {{"start.php", "start"}},
+	KindWorkerman: {{"start.php", "start"}, {"server.php", "start"}, {"bin/server.php", "start"}, {"index.php", "start"}},
+	KindOctane:    {{"artisan", "octane:start"}},
+	KindSwoole:    {{"server.php"}, {"bin/server.php"}, {"start.php"}, {"index.php"}},
+}
+
+// UsualCommand is how a server of this kind is started when nobody says otherwise: by the first of the usual scripts that is
+// there. Empty: none is.
+func UsualCommand(dir, kind string) (command []string, why string) {
+	for _, args := range usualScripts[kind] {
+		if isRegular(filepath.Join(dir, args[0])) {
+			return append([]string{"php"}, args...), args[0] + " is there"
+		}
+	}
+	return nil, ""
+}
+
 var octaneDefault = regexp.MustCompile(`(?m)env\(\s*['"]OCTANE_SERVER['"]\s*,\s*['"](\w+)['"]`)
 var octaneDotEnv = regexp.MustCompile(`(?m)^\s*(?:export\s+)?OCTANE_SERVER\s*=\s*["']?(\w+)`)
 

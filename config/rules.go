@@ -49,10 +49,17 @@ func Resolve(user, preset []Rule, fallback, rel string) (action, rule string) {
 	return fallback, ""
 }
 
-// Action says what a change of a file leads to, and what says so:
-// "hotreload.toml:12", "preset hyperf", "kind none". The path is absolute or
-// relative to Dir.
-func (c *Config) Action(path string) (action, rule string) {
+// Verdict is what the configuration says of a change of one file.
+type Verdict struct {
+	Action string // one of the Action constants
+	Origin string // what says so: "hotreload.toml:12", "preset hyperf", "kind none"
+	Ruled  bool   // a rule does, and not only the kind of the server
+	// Suspect: masters of this kind load such files before they fork, as a rule.
+	Suspect bool
+}
+
+// Decide says what a change of a file leads to. The path is absolute or relative to Dir.
+func (c *Config) Decide(path string) Verdict {
 	rel := path
 	if filepath.IsAbs(path) {
 		if r, err := filepath.Rel(c.Dir, path); err == nil {
@@ -60,11 +67,12 @@ func (c *Config) Action(path string) (action, rule string) {
 		}
 	}
 	rel = filepath.ToSlash(filepath.Clean(rel))
-	action, rule = Resolve(c.Reload.Rules, c.Preset.Rules, c.Preset.Action, rel)
-	if rule == "" {
-		rule = "kind " + c.Server.Kind
+	action, rule := Resolve(c.Reload.Rules, c.Preset.Rules, c.Preset.Action, rel)
+	v := Verdict{Action: action, Origin: rule, Ruled: rule != "", Suspect: Rule{Match: c.Preset.Suspects}.matches(rel)}
+	if !v.Ruled {
+		v.Origin = "kind " + c.Server.Kind
 	}
-	return action, rule
+	return v
 }
 
 // rebase makes patterns that are relative to the application's directory

@@ -98,8 +98,6 @@ func (l *loader) checkRules() {
 	for i, r := range c.Reload.Rules {
 		var f *fault
 		switch {
-		case r.Action != ActionIgnore && r.Action != ActionRestart && c.Server.Kind == KindHyperf:
-			f = faultf("this version restarts kind \"hyperf\" (%s) on every change; use %q", c.KindWhy, ActionRestart)
 		case r.Action == ActionReload && c.Server.Signals.Reload == 0:
 			f = faultf("kind %q (%s) has no signal that reloads workers; use %q", c.Server.Kind, c.KindWhy, ActionRestart)
 		case r.Action == ActionReloadTasks && c.Server.Signals.ReloadTasks == 0:

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 const (
@@ -29,11 +31,14 @@ const (
 // depends on aspects, too, whose files nobody compares. Which proxy belongs to which file is known to Hyperf alone. All of them
 // is the one rule that is always right; it costs some 0.1 s per start.
 //
-// The files are not removed but given the time 1970-01-01: that is older than any source, and a scan.cache of that age
+// The proxies are not removed but given the time 1970-01-01: that is older than any source. An emptied scan.cache of that age
 // counts as none, even with SCAN_CACHEABLE=true. A server that still runs, during a handover or because the
 // new code does not boot, goes on loading classes from them. Lazy proxies have a hash of their code in their names and
 // are never stale.
 func ExpireProxies(dir string) (expired []string, err error) {
+	if err := emptyScan(dir); err != nil {
+		return nil, fmt.Errorf("expire proxies: %w", err)
+	}
 	entries, err := os.ReadDir(filepath.Join(dir, proxyDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("expire proxies: %w", err)
@@ -58,6 +63,20 @@ func ExpireProxies(dir string) (expired []string, err error) {
 		return expired, fmt.Errorf("expire proxies: %w", err)
 	}
 	return expired, nil
+}
+
+// nothingCollected is a scan.cache without any annotation: serialize([$data, $proxies, $aspectClasses]).
+const nothingCollected = "a:3:{i:0;a:0:{}i:1;a:0:{}i:2;a:0:{}}"
+
+// emptyScan has the next scan begin with nothing. Hyperf adds what aspects say to what it has collected before, and so would collect
+// it twice. The file must be there: every scan begins with opening it, by which whoever watches can tell the scan from the start
+// around it.
+func emptyScan(dir string) error {
+	file := filepath.Join(dir, scanCache)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return renameio.WriteFile(file, []byte(nothingCollected), 0o644)
 }
 
 // CacheableOff is the environment entry that makes Hyperf scan at each start, unless config/config.php says otherwise in

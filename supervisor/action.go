@@ -101,9 +101,18 @@ func union(a, b []string) []string {
 	return out
 }
 
-// Rule says what a change to one file needs, and why it needs more than a reload: "" where there is
-// nothing to explain.
-type Rule func(rel string) (action Action, why string)
+// Need is what a change to one file needs.
+type Need struct {
+	Action Action
+	Why    string // why it needs more than a reload, "" where there is nothing to explain
+	// Ruled says that a rule decided, over which nothing that was observed wins.
+	Ruled bool
+	// Suspect says that masters of this kind load such files before they fork. It counts where that was not observed.
+	Suspect bool
+}
+
+// Rule says what a change to one file needs.
+type Rule func(rel string) Need
 
 // Decide turns a batch of changes into a plan. It is a pure function of its arguments. Files for which skip
 // returns true are left out; a nil skip leaves out none.
@@ -113,20 +122,62 @@ func Decide(changes []watcher.Change, rule Rule, skip func(path string) bool) Pl
 		if skip != nil && skip(c.Path) {
 			continue
 		}
-		action, why := rule(c.Rel)
-		if action == None {
+		need := rule(c.Rel)
+		if need.Action == None {
 			continue
 		}
 		reason := fmt.Sprintf("%s %s", c.Rel, verb(c.Op))
-		if why != "" {
-			reason += " (" + why + ")"
+		if need.Why != "" {
+			reason += " (" + need.Why + ")"
 		}
-		plan.Action = max(plan.Action, action)
+		plan.Action = max(plan.Action, need.Action)
 		plan.Reasons = append(plan.Reasons, reason)
 		plan.Files = append(plan.Files, c.Rel)
 		plan.Paths = append(plan.Paths, c.Path)
 	}
 	return plan
+}
+
+// Preloading tells of a file whether the master has loaded it, or what stands for it, before it forked. known is false where that
+// was not observed.
+type Preloading func(path string) (loaded, known bool)
+
+// preload raises the plan where one of its files was loaded before the workers forked: what a worker inherits, no reload replaces.
+// It is a pure function of its arguments.
+func (p Plan) preload(rule Rule, preloading Preloading) Plan {
+	if rule == nil || p.Action == Restart || len(p.Files) != len(p.Paths) {
+		return p
+	}
+	var loaded []string
+	for i, path := range p.Paths {
+		if rel := p.Files[i]; preloads(rule(rel), path, preloading) {
+			loaded = append(loaded, rel)
+		}
+	}
+	if len(loaded) == 0 {
+		return p
+	}
+	reasons := slices.DeleteFunc(slices.Clone(p.Reasons), func(reason string) bool {
+		return slices.ContainsFunc(loaded, func(rel string) bool { return strings.HasPrefix(reason, rel+" ") })
+	})
+	p.Action, p.Reasons = Restart, append(sayPreloaded(loaded), reasons...)
+	return p
+}
+
+func preloads(need Need, path string, preloading Preloading) bool {
+	if need.Ruled {
+		return false
+	}
+	loaded, known := preloading(path)
+	return loaded || !known && need.Suspect
+}
+
+func sayPreloaded(files []string) []string {
+	reasons := make([]string, len(files))
+	for i, file := range files {
+		reasons[i] = file + " was loaded before the workers forked"
+	}
+	return reasons
 }
 
 func verb(op watcher.Op) string {

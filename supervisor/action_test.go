@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hotreload/hotreload/watcher"
@@ -23,16 +25,16 @@ func TestMergeTakesTheLargerActionAndBothReasons(t *testing.T) {
 }
 
 func TestDecide(t *testing.T) {
-	rule := func(rel string) (Action, string) {
+	rule := func(rel string) Need {
 		switch rel {
 		case "ignored.php":
-			return None, "a rule"
+			return Need{Why: "a rule", Ruled: true}
 		case "task.php":
-			return ReloadTasks, ""
+			return Need{Action: ReloadTasks}
 		case "config/app.php":
-			return Restart, "rule config/**"
+			return Need{Action: Restart, Why: "rule config/**", Ruled: true}
 		default:
-			return Reload, ""
+			return Need{Action: Reload}
 		}
 	}
 	change := func(rel string, op watcher.Op) watcher.Change {
@@ -61,6 +63,57 @@ func TestDecide(t *testing.T) {
 				t.Errorf("Decide = %+v, want %+v", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestPreload(t *testing.T) {
+	rule := func(rel string) Need {
+		switch {
+		case strings.HasPrefix(rel, "ruled"):
+			return Need{Action: Reload, Ruled: true}
+		case strings.HasPrefix(rel, "listener"):
+			return Need{Action: Reload, Suspect: true}
+		}
+		return Need{Action: Reload}
+	}
+	preloaded := func(known bool, files ...string) Preloading {
+		return func(path string) (bool, bool) { return slices.Contains(files, path), known }
+	}
+	plan := func(action Action, files ...string) Plan {
+		p := Plan{Action: action, Reasons: []string{"key r"}}
+		for _, f := range files {
+			p.Reasons = append(p.Reasons, f+" changed")
+			p.Files, p.Paths = append(p.Files, f), append(p.Paths, "/p/"+f)
+		}
+		return p
+	}
+	for _, test := range []struct {
+		name    string
+		plan    Plan
+		known   Preloading
+		action  Action
+		reasons string
+	}{
+		{"loaded in the workers", plan(Reload, "a.php"), preloaded(true), Reload, "key r, a.php changed"},
+		{"loaded in the master", plan(Reload, "a.php", "b.php"), preloaded(true, "/p/b.php"), Restart,
+			"b.php was loaded before the workers forked, key r, a.php changed"},
+		{"task workers inherit it, too", plan(ReloadTasks, "a.php"), preloaded(true, "/p/a.php"), Restart, "a.php was loaded before the workers forked, key r"},
+		{"a rule wins", plan(Reload, "ruled.php"), preloaded(true, "/p/ruled.php"), Reload, "key r, ruled.php changed"},
+		{"a restart anyway", plan(Restart, "a.php"), preloaded(true, "/p/a.php"), Restart, "key r, a.php changed"},
+		{"not observed", plan(Reload, "a.php"), preloaded(false), Reload, "key r, a.php changed"},
+		{"not observed, but suspected", plan(Reload, "listener.php"), preloaded(false), Restart, "listener.php was loaded before the workers forked, key r"},
+		{"suspected, but observed", plan(Reload, "listener.php"), preloaded(true), Reload, "key r, listener.php changed"},
+		{"a name that begins alike", plan(Reload, "a.php", "a.php.php"), preloaded(true, "/p/a.php"), Restart,
+			"a.php was loaded before the workers forked, key r, a.php.php changed"},
+		{"no file", plan(Reload), preloaded(true, "/p/a.php"), Reload, "key r"},
+	} {
+		got := test.plan.preload(rule, test.known)
+		if got.Action != test.action || strings.Join(got.Reasons, ", ") != test.reasons || !slices.Equal(got.Files, test.plan.Files) {
+			t.Errorf("%s: %v because of %q, want %v because of %q", test.name, got.Action, got.Reasons, test.action, test.reasons)
+		}
+	}
+	if got := plan(Reload, "a.php").preload(nil, preloaded(true, "/p/a.php")); got.Action != Reload {
+		t.Errorf("without a rule: %v", got)
 	}
 }
 

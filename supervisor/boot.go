@@ -17,14 +17,16 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hotreload/hotreload/signals"
+	"github.com/hotreload/hotreload/watcher"
 )
 
 // processes is the driver on real processes.
 type processes struct {
-	opt    *Options
-	kernel kernel
-	log    *zap.Logger
-	note   func(string) // something worth a line
+	opt     *Options
+	kernel  kernel
+	log     *zap.Logger
+	note    func(string) // something worth a line
+	advised bool         // what a person should know of this kind of server was said
 }
 
 // bootError says why a server did not get ready.
@@ -68,7 +70,7 @@ func (d *processes) attach(number int) (generation, error) {
 
 func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) {
 	t := d.newTree(a.Generation, a.Master, 0, &output{})
-	t.ours, t.found, t.token = true, true, a.Token
+	t.ours, t.found, t.token, t.loaded = true, true, a.Token, a.Preloaded
 	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
 		t.group = a.Group
 	}
@@ -157,6 +159,20 @@ func (d *processes) clearPIDFile() error {
 	return nil
 }
 
+// advise says once what a person should know of a server in SWOOLE_BASE mode, where the workers are children of the master.
+func (d *processes) advise(v view) {
+	manager := slices.ContainsFunc(v.procs, func(s sighting) bool { return s.role == Manager })
+	if d.advised || d.opt.Server.Layout != LayoutSwoole || manager || len(v.serving(false)) == 0 {
+		return
+	}
+	d.advised = true
+	remedy := "SWOOLE_PROCESS as the third argument of the server's constructor"
+	if d.opt.Server.Kind == "hyperf" {
+		remedy = "'mode' => SWOOLE_PROCESS in config/autoload/server.php"
+	}
+	d.note("this server runs in SWOOLE_BASE mode, where a worker reload closes all keep-alive connections and under load fails a request now and then; " + remedy + " avoids that")
+}
+
 // pidFileUsable reports what stands where the server wants to write its pid.
 func (d *processes) pidFileUsable() error {
 	file := d.opt.Server.PIDFile
@@ -202,6 +218,8 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 		return nil, err
 	}
 	token := "HOTRELOAD_SERVER=" + rand.Text()
+	rec := d.record(ctx)
+	defer rec.Close() // also when it did not get ready
 	cmd, out, err := d.start(token)
 	if err != nil {
 		return nil, err
@@ -220,14 +238,52 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	t := d.newTree(number, root, root.PID, out)
 	t.ours, t.token = true, token
 	d.save(t, false)
-	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now()}
+	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now(), rec: rec}
 	if err := b.wait(ctx); err != nil {
 		d.giveUp(t)
 		return nil, err
 	}
+	t.loaded = d.loaded(rec)
 	d.save(t, true)
 	return t, nil
 }
+
+// record begins to note what the server opens. Where that cannot be, the rules alone decide what a change needs.
+func (d *processes) record(ctx context.Context) Recording {
+	if d.opt.Record == nil || d.opt.Server.Layout == LayoutSingle {
+		return noRecording{}
+	}
+	rec, err := d.opt.Record(ctx)
+	if err != nil {
+		d.unknown(err)
+		return noRecording{}
+	}
+	return rec
+}
+
+// loaded is what was noted until the workers were forked; nil when that is not known.
+func (d *processes) loaded(rec Recording) *watcher.Opened {
+	opened, err := rec.Close()
+	if err != nil {
+		d.unknown(err)
+		return nil
+	}
+	return &opened
+}
+
+func (d *processes) unknown(err error) {
+	if !errors.Is(err, errNoRecording) {
+		d.note("which files the master loads before it forks is not known, so the rules alone decide: " + err.Error())
+	}
+}
+
+// noRecording stands for one where nothing is noted.
+type noRecording struct{}
+
+var errNoRecording = errors.New("nothing was recorded")
+
+func (noRecording) Cut()                           {}
+func (noRecording) Close() (watcher.Opened, error) { return nil, errNoRecording }
 
 // giveUp ends what did not get ready. Whatever is there by now gets a moment to end by itself, so that it removes its pid file
 // and its sockets.

@@ -19,6 +19,7 @@ type booting struct {
 	t        *tree
 	root     signals.Process
 	exited   chan Exit // the end of the command that was started
+	rec      Recording // of the files that are opened; nil: none
 	begin    time.Time
 	o        *observer
 	named    bool      // the pid file names the master
@@ -108,6 +109,9 @@ func (b *booting) look(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	b.t.remember(v)
+	if b.rec != nil && slices.ContainsFunc(v.procs, func(s sighting) bool { return s.role == Manager || s.role.serves() }) {
+		b.rec.Cut()
+	}
 	if loop := b.o.loops(v, b.t.out.last()); loop != nil {
 		return false, b.d.bootFailed(b.t.out, loop.Error(), Exit{Known: true, Status: 1}, false)
 	}
@@ -157,6 +161,7 @@ func (b *booting) accept(v view) {
 		b.d.note(fmt.Sprintf("the server serves, but never wrote %s: is pid_file right?", b.s.PIDFile))
 	}
 	b.t.watchManager(v)
+	b.d.advise(v)
 	switch {
 	case b.exited == nil: // adopted, and watched already
 	case b.t.master == b.root:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/hotreload/hotreload/watcher"
 )
 
 // driver carries out what the loop decides. The loop calls it from one operation goroutine at a time, and
@@ -35,6 +37,8 @@ type generation interface {
 	Oldest() time.Time // when the oldest process that serves was started
 	Found() bool       // it ran before this hotreload did
 	LastLines() []string
+	// Preloaded are the files that the master loaded before it forked; false: that is not known.
+	Preloaded() (watcher.Opened, bool)
 }
 
 // evidence is what a reload or a start is believed on.

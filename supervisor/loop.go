@@ -216,6 +216,8 @@ func (l *loop) next(ctx context.Context) {
 	}
 	if l.gen == nil {
 		plan.Action = Restart
+	} else {
+		plan = plan.preload(l.opt.Rule, l.opt.preloading(l.gen))
 	}
 	op := &operation{plan: plan, asked: l.asked}
 	l.pending, l.asked = Plan{}, nil
@@ -291,6 +293,12 @@ func (l *loop) status() Status {
 	}
 	if l.opt.WatchStatus != nil {
 		st.Watch = l.opt.WatchStatus()
+		if l.gen != nil && st.Watch != nil {
+			if opened, known := l.gen.Preloaded(); known {
+				n := len(opened)
+				st.Watch.Preloaded = &n
+			}
+		}
 	}
 	return st
 }

@@ -26,6 +26,8 @@ type fakeGeneration struct {
 	exit    Exit
 	since   time.Time
 	found   bool
+
+	preloaded watcher.Opened // nil: not known
 }
 
 func (g *fakeGeneration) Number() int           { return g.number }
@@ -35,6 +37,9 @@ func (g *fakeGeneration) StartedAt() time.Time  { return g.started }
 func (g *fakeGeneration) LastLines() []string   { return []string{"last words"} }
 func (g *fakeGeneration) Oldest() time.Time     { return g.since }
 func (g *fakeGeneration) Found() bool           { return g.found }
+func (g *fakeGeneration) Preloaded() (watcher.Opened, bool) {
+	return g.preloaded, g.preloaded != nil
+}
 func (g *fakeGeneration) Describe() (*MasterStatus, []WorkerStatus) {
 	return &MasterStatus{PID: 1000 + g.number}, []WorkerStatus{{PID: 2000 + g.number, Role: Worker}}
 }
@@ -159,14 +164,14 @@ func newRig(t *testing.T, d *fakeDriver, change func(*Options)) *rig {
 		Mode: Watch, Batches: r.batches, Base: "/p", Log: zap.NewNop(),
 		Server:  withDefaults(Server{Kind: "swoole", Command: []string{"php"}}),
 		Restart: Backoff{Min: 200 * time.Millisecond, Max: time.Second},
-		Rule: func(rel string) (Action, string) {
+		Rule: func(rel string) Need {
 			switch {
 			case strings.HasPrefix(rel, "config/"):
-				return Restart, "config"
+				return Need{Action: Restart, Why: "config", Ruled: true}
 			case strings.HasPrefix(rel, "task/"):
-				return ReloadTasks, ""
+				return Need{Action: ReloadTasks}
 			default:
-				return Reload, ""
+				return Need{Action: Reload}
 			}
 		},
 		Notify: func(e Event) { r.events = append(r.events, e) },

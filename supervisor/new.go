@@ -66,7 +66,7 @@ func (d *processes) save(t *tree, ready bool) {
 	}
 	err := d.opt.Save(Adoption{
 		Master: t.master, Generation: t.number, Group: t.group, Token: t.token, BootID: BootID(),
-		Members: t.processes(), Mode: d.opt.Mode, Ready: ready, Hotreload: os.Getpid(),
+		Members: t.processes(), Mode: d.opt.Mode, Ready: ready, Hotreload: os.Getpid(), Preloaded: t.loaded,
 	})
 	if err != nil {
 		d.note("a later hotreload could not adopt this server: " + err.Error())

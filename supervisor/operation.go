@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,18 +28,54 @@ func (w *worker) run(ctx context.Context, gen generation) opResult {
 		return w.bury(gen)
 	}
 	if w.op.boot {
-		g, err := w.start(ctx)
+		prep, _ := w.prepare(ctx, nil, Restart) // there is nothing that a refusal could leave running
+		g, err := w.start(ctx, prep)
 		if err != nil {
 			return w.failed(opResult{err: err}, err)
 		}
 		missed, found := w.missed(g)
 		return opResult{gen: g, missed: missed, found: found}
 	}
-	plan := w.op.plan
-	if refusal := w.gate(ctx, w.fresh(gen, plan.Paths)); refusal != nil {
-		return w.outcome(opResult{gen: gen}, plan.Action, Refused, evidence{}, w.refusedText(gen, refusal))
+	action := w.op.plan.Action
+	fresh := w.fresh(gen, w.op.plan.Paths)
+	if refusal := w.gate(ctx, fresh); refusal != nil {
+		return w.outcome(opResult{gen: gen}, action, Refused, evidence{}, w.refusedText(gen, refusal))
 	}
-	return w.act(ctx, gen, plan.Action)
+	if gen != nil && action < Restart {
+		if why := w.unseen(gen, fresh); why != "" {
+			w.escalate(ctx, Restart, why)
+			action = Restart
+		}
+	}
+	return w.act(ctx, gen, action)
+}
+
+// unseen says why files that nobody has decided about, because nobody watched, need a restart; "" when they do not.
+func (w *worker) unseen(gen generation, paths []string) string {
+	if w.opt.Rule == nil || w.opt.Batches != nil {
+		return ""
+	}
+	preloading := w.opt.preloading(gen)
+	for _, path := range paths {
+		rel := w.relative(path)
+		need := w.opt.Rule(rel)
+		switch {
+		case need.Action == Restart:
+			return rel + " changed (" + need.Why + ")"
+		case need.Action != None && preloads(need, path, preloading):
+			return sayPreloaded([]string{rel})[0]
+		}
+	}
+	return ""
+}
+
+// preloading is what is known of the master of gen.
+func (opt *Options) preloading(gen generation) Preloading {
+	opened, known := gen.Preloaded()
+	return func(path string) (bool, bool) {
+		loaded := opened.Has(path) || opt.Stands != nil && slices.ContainsFunc(opt.Stands(path), opened.Has)
+		return loaded, known
+	}
 }
 
 // bury ends what a dead master left behind: it holds the port, and serves old code.
@@ -51,7 +88,7 @@ func (w *worker) bury(gen generation) opResult {
 // fresh are the files that the operation would make live: those of the plan, and where nobody watches, those that have changed
 // since the oldest worker was started.
 func (w *worker) fresh(gen generation, paths []string) []string {
-	if w.opt.Batches != nil || w.opt.ChangedSince == nil || w.opt.Gate == nil || gen == nil {
+	if w.opt.Batches != nil || w.opt.ChangedSince == nil || gen == nil {
 		return paths
 	}
 	return union(paths, w.opt.ChangedSince(gen.Oldest()))
@@ -90,6 +127,14 @@ func existing(paths []string) []string {
 // act does the action, and the next larger one where that cannot work.
 func (w *worker) act(ctx context.Context, gen generation, action Action) opResult {
 	if action == Restart || gen == nil {
+		return w.restart(ctx, gen)
+	}
+	prep, refusal := w.prepare(ctx, gen, action)
+	if refusal != nil {
+		return w.outcome(opResult{gen: gen}, action, Refused, evidence{}, w.refusedText(gen, refusal))
+	}
+	if prep.Restart != "" {
+		w.escalate(ctx, Restart, prep.Restart)
 		return w.restart(ctx, gen)
 	}
 	ev, err := w.driver.reload(ctx, gen, action)
@@ -158,9 +203,16 @@ func (w *worker) endCrashLoop(ctx context.Context, gen generation, action Action
 func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	if w.opt.Mode == Attach {
 		text := "this change needs a restart, and this server was started by somebody else: restart it there; the old code still serves"
+		if w.op.escalated != "" {
+			text = w.op.escalated + ": " + text
+		}
 		return w.outcome(opResult{gen: gen}, Restart, Refused, evidence{}, text)
 	}
 	var ev evidence
+	prep, refusal := w.prepare(ctx, gen, Restart)
+	if refusal != nil && gen != nil {
+		return w.outcome(opResult{gen: gen}, Restart, Refused, ev, w.refusedText(gen, refusal))
+	}
 	if gen != nil {
 		if err := w.driver.startable(); err != nil {
 			return w.outcome(opResult{gen: gen}, Restart, Failed, ev, err.Error()+"; nothing was stopped")
@@ -173,7 +225,7 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	if ctx.Err() != nil {
 		return w.outcome(opResult{}, Restart, Failed, ev, context.Cause(ctx).Error())
 	}
-	g, err := w.start(ctx)
+	g, err := w.start(ctx, prep)
 	if err != nil {
 		return w.failed(opResult{err: err}, err)
 	}
@@ -193,7 +245,7 @@ func (w *worker) missed(g generation) (Plan, bool) {
 		if strings.HasSuffix(path, string(filepath.Separator)) {
 			rel, what = rel+"/", "something came or went"
 		} else {
-			action, _ = w.opt.Rule(rel)
+			action = w.opt.Rule(rel).Action
 		}
 		if action == None {
 			continue
@@ -212,14 +264,33 @@ func (w *worker) relative(path string) string {
 	return filepath.ToSlash(rel)
 }
 
-func (w *worker) start(ctx context.Context) (generation, error) {
-	if w.opt.Prepare != nil && w.opt.Mode != Attach {
-		if err := w.opt.Prepare(ctx); err != nil {
-			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
-		}
+// prepare has made what is generated from the code.
+func (w *worker) prepare(ctx context.Context, gen generation, action Action) (Preparation, *Refusal) {
+	if w.opt.Prepare == nil || w.adopts() || w.opt.Mode == Attach && action == Restart {
+		return Preparation{}, nil
 	}
+	next := Upcoming{Action: action, Files: w.op.plan.Paths, Known: w.opt.Batches != nil, Serving: gen != nil}
+	prep, err := w.opt.Prepare(ctx, next)
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		return prep, refusal
+	}
+	if err != nil && ctx.Err() == nil {
+		w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
+	}
+	return prep, nil
+}
+
+// adopts reports whether what comes first is not a start, but taking over a server that runs.
+func (w *worker) adopts() bool { return w.op.boot && w.opt.Adopt != nil && w.opt.Adopt.Master.Alive() }
+
+func (w *worker) start(ctx context.Context, prep Preparation) (generation, error) {
 	w.emit(ctx, Event{Kind: eventStarts})
-	return w.driver.boot(ctx, w.number)
+	g, err := w.driver.boot(ctx, w.number)
+	if err == nil && prep.Started != nil {
+		prep.Started()
+	}
+	return g, err
 }
 
 // failed is the result of a server that did not get ready.

@@ -193,7 +193,7 @@ func (p *place) options(b behaviour) supervisor.Options {
 	}
 	return supervisor.Options{
 		Mode: supervisor.Watch, Version: "test", Base: p.dir, Reaper: reaper,
-		Rule:    func(string) (supervisor.Action, string) { return supervisor.Reload, "" },
+		Rule:    func(string) supervisor.Need { return supervisor.Need{Action: supervisor.Reload} },
 		Output:  supervisor.Output{Stdout: p.to, Stderr: p.to},
 		Restart: supervisor.Backoff{Min: 10 * time.Millisecond},
 		Server: supervisor.Server{

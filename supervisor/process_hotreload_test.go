@@ -14,6 +14,7 @@ import (
 
 	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
+	"github.com/hotreload/hotreload/watcher"
 )
 
 // hotreloadEnv makes the test binary a small hotreload: its value is a killable.
@@ -171,6 +172,7 @@ func TestAdoptedServerIsReloadedOnceForWhatNobodySaw(t *testing.T) {
 	p.save("v2")
 	opt := p.options(behaviour{})
 	opt.Adopt = &a
+	opt.Batches = make(chan watcher.Batch) // from now on somebody watches
 	asked := 0
 	opt.ChangedSince = func(time.Time) []string {
 		asked++

@@ -41,11 +41,24 @@ type reloading struct {
 	old     []sighting // the snapshot taken before the signal: all that might have loaded the old code
 	want    int        // how many must serve in the end
 	sent    time.Time
-	moved   time.Time // when a process last came or went
-	moves   int       // of the observer, at the last look
-	gone    int       // how many of old were gone at the last look
-	stirred bool      // any process came or went since the signal
-	again   int       // how often the signal was sent again
+	moved   time.Time                                     // when a process last came or went
+	moves   int                                           // of the observer, at the last look
+	gone    int                                           // how many of old were gone at the last look
+	stirred bool                                          // any process came or went since the signal
+	again   int                                           // how often the signal was sent again
+	ask     func(context.Context, signals.Process) string // Options.Blind
+}
+
+// blind says why new workers would get old code. Of a master that was found running that is not known from how we would start it.
+func (r *reloading) blind(ctx context.Context) string {
+	if r.s.RestartOnly != "" || !r.g.found || r.ask == nil {
+		return r.s.RestartOnly
+	}
+	if r.g.blind == nil {
+		why := r.ask(ctx, r.g.master)
+		r.g.blind = &why
+	}
+	return *r.g.blind
 }
 
 // reload replaces the workers of g and returns when none that was there before the signal serves any more.
@@ -59,6 +72,7 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 	if r.tasks {
 		r.sig = r.s.Signals.ReloadTasks
 	}
+	r.ask = d.opt.Blind
 	ctx, cancel := context.WithTimeoutCause(ctx, r.s.ReloadTimeout, errNotVerified)
 	defer cancel()
 	mark := t.out.mark() // before the signal: workers that fail may have said why before we look again
@@ -80,8 +94,8 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 
 // begin takes the snapshot and sends the signal, unless it could not work.
 func (r *reloading) begin(ctx context.Context) error {
-	if r.s.RestartOnly != "" {
-		return &cannotReload{r.s.RestartOnly}
+	if why := r.blind(ctx); why != "" {
+		return &cannotReload{why}
 	}
 	if r.sig == 0 {
 		return &cannotReload{r.s.Kind + " has no signal for this"}

@@ -98,13 +98,14 @@ type ReleaseStatus struct {
 	Name    string `json:"name"`
 }
 
-// WatchStatus describes the watcher. Preloaded is the number of files known to be loaded before the workers fork.
+// WatchStatus describes the watcher. Preloaded is the number of watched files that the master loaded before it forked; null where
+// that is not known.
 type WatchStatus struct {
 	Backend    string `json:"backend"`
 	Files      int    `json:"files"`
 	Dirs       int    `json:"dirs"`
 	PolledDirs int    `json:"polled_dirs"`
-	Preloaded  int    `json:"preloaded"`
+	Preloaded  *int   `json:"preloaded"`
 }
 
 // HandoverStatus describes how listening sockets survive a restart.

@@ -77,11 +77,19 @@ type Options struct {
 	Base string
 	// Rule says what a changed file needs. Required in Watch and Attach.
 	Rule Rule
+	// Record begins to note which files the server opens, right before it is started. nil: nothing is known of that.
+	Record func(ctx context.Context) (Recording, error)
 	// Gate refuses code that must not be loaded, with a *Refusal; any other error is reported and does not
 	// refuse. It gets the files of the plan that still exist. nil: no gate.
 	Gate func(ctx context.Context, files []string) error
-	// Prepare runs before the server is started, for example to remove generated files that would be stale.
-	Prepare func(ctx context.Context) error
+	// Stands names files that are generated from a source file and loaded in its place, absolute. nil: there are none.
+	Stands func(path string) []string
+	// Prepare makes what is generated from the code fit for what is about to be done, before anything is signalled or ended. A
+	// *Refusal refuses; any other error is reported and does not. nil: nothing is generated.
+	Prepare func(ctx context.Context, next Upcoming) (Preparation, error)
+	// Blind says why new workers of a master that ran before this hotreload did would get old code, "" when they do not. nil:
+	// they never would.
+	Blind func(ctx context.Context, master signals.Process) string
 
 	// Flush has Batches yield at once what has changed so far, and returns when that was received. nil: nothing is watched.
 	Flush func(ctx context.Context)
@@ -110,6 +118,31 @@ type Adoption struct {
 	Mode       Mode              `json:"mode"`
 	Ready      bool              `json:"ready"`     // false: it was starting
 	Hotreload  int               `json:"hotreload"` // pid of the hotreload that wrote it
+	Preloaded  *watcher.Opened   `json:"preloaded"` // files that the master loaded before it forked; null: not known
+}
+
+// Recording notes which files are opened while a server starts.
+type Recording interface {
+	// Cut ends it: the workers are there. It does nothing when the recording has ended by itself.
+	Cut()
+	// Close ends it, and returns what was opened before its end, or why that is not known.
+	Close() (watcher.Opened, error)
+}
+
+// Upcoming is what is about to be done.
+type Upcoming struct {
+	Action  Action   // ReloadTasks, Reload or Restart
+	Files   []string // the changed files that the plan knows of, absolute
+	Known   bool     // these are all that have changed since the workers were started
+	Serving bool     // a server runs, which goes on if this is refused
+}
+
+// Preparation is what Options.Prepare has found out.
+type Preparation struct {
+	// Restart says why a worker reload cannot make the change live, "" where it can.
+	Restart string
+	// Started is called when a server that was started after this serves. nil: nobody wants to know.
+	Started func()
 }
 
 // Refusal is the error of a gate: the new code is not fit to replace the old.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hotreload/hotreload/signals"
+	"github.com/hotreload/hotreload/watcher"
 )
 
 // Exit is how a process ended.
@@ -57,10 +58,12 @@ type tree struct {
 	kernel  kernel
 	layout  Layout
 	master  signals.Process
-	token   string // in the environment of all that the command starts; "" when unknown
-	group   int    // process group of the tree; 0: not of its own
-	ours    bool   // started by us or by an earlier hotreload: may be stopped
-	found   bool   // it ran before this hotreload did
+	token   string          // in the environment of all that the command starts; "" when unknown
+	group   int             // process group of the tree; 0: not of its own
+	ours    bool            // started by us or by an earlier hotreload: may be stopped
+	found   bool            // it ran before this hotreload did
+	loaded  *watcher.Opened // what the master loaded before it forked; nil: not known
+	blind   *string         // why new workers would get old code, once that was asked
 	started time.Time
 	out     *output
 	done    chan struct{} // closed when the master has ended
@@ -102,6 +105,14 @@ func (t *tree) Oldest() time.Time {
 		}
 	}
 	return since
+}
+
+// Preloaded are the files that the master loaded before it forked, if that is known.
+func (t *tree) Preloaded() (watcher.Opened, bool) {
+	if t.loaded == nil {
+		return nil, false
+	}
+	return *t.loaded, true
 }
 
 // Found reports whether the server ran before this hotreload did, so that changes may have been missed.

@@ -71,14 +71,15 @@ func TestRule(t *testing.T) {
 		{"swoole", "OPcache", "app/a.php", supervisor.Restart, "OPcache"},
 		{"swoole", "OPcache", "config/a.php", supervisor.Restart, "hotreload.toml:3"},
 		{"swoole", "OPcache", "docs/a.php", supervisor.None, ""},
-		{"hyperf", "", "app/a.php", supervisor.Restart, "kind hyperf always restarts"},
+		{"hyperf", "", "app/a.php", supervisor.Reload, ""},
+		{"hyperf", "", "config/routes.php", supervisor.Restart, "hotreload.toml:3"},
 		{"hyperf", "", "docs/a.php", supervisor.None, ""},
 		{"none", "", "a.php", supervisor.Restart, ""},
 	} {
 		cfg := loadFor(t, "[server]\nkind = \""+test.kind+"\""+rules)
-		action, why := ruleOf(cfg, test.stuck)(test.file)
-		if action != test.action || !strings.HasPrefix(why, test.why) || (why == "") != (test.why == "") {
-			t.Errorf("%s, %s: %v (%s), want %v (%s)", test.kind, test.file, action, why, test.action, test.why)
+		need := ruleOf(cfg, test.stuck)(test.file)
+		if need.Action != test.action || !strings.HasPrefix(need.Why, test.why) || (need.Why == "") != (test.why == "") {
+			t.Errorf("%s, %s: %v (%s), want %v (%s)", test.kind, test.file, need.Action, need.Why, test.action, test.why)
 		}
 	}
 }

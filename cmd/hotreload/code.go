@@ -160,36 +160,20 @@ func (c *code) relative(file string) string {
 	return filepath.ToSlash(rel)
 }
 
-// prepare is what must happen before each start in development.
-func prepare(cfg *config.Config) func(context.Context) error {
-	if cfg.Server.Kind != config.KindHyperf {
-		return nil
-	}
-	return func(context.Context) error {
-		_, err := php.ExpireProxies(cfg.Server.Dir)
-		return err
-	}
-}
-
 // ruleOf says what the supervisor does about a changed file. stuck says why nothing but a restart helps; "" when a reload does.
 func ruleOf(cfg *config.Config, stuck string) supervisor.Rule {
-	if cfg.Server.Kind == config.KindHyperf {
-		// Most of its classes come from proxies that only a boot makes anew: anything less would claim a reload that was
-		// none.
-		stuck = "kind hyperf always restarts"
-	}
-	return func(rel string) (supervisor.Action, string) {
-		name, origin := cfg.Action(rel)
-		action, err := supervisor.ParseAction(name)
-		if err != nil {
-			return supervisor.Restart, err.Error() // a new name that nobody taught us: the largest action is never wrong
+	return func(rel string) supervisor.Need {
+		v := cfg.Decide(rel)
+		action, err := supervisor.ParseAction(v.Action)
+		need := supervisor.Need{Action: action, Ruled: v.Ruled, Suspect: v.Suspect}
+		switch {
+		case err != nil: // a new name that nobody taught us: the largest action is never wrong
+			need.Action, need.Why = supervisor.Restart, err.Error()
+		case stuck != "" && action != supervisor.None && action != supervisor.Restart:
+			need.Action, need.Why = supervisor.Restart, stuck
+		case action == supervisor.Restart && v.Ruled:
+			need.Why = v.Origin
 		}
-		if stuck != "" && action != supervisor.None && (action != supervisor.Restart || strings.HasPrefix(origin, "kind ")) {
-			return supervisor.Restart, stuck
-		}
-		if action != supervisor.Restart || strings.HasPrefix(origin, "kind ") {
-			return action, ""
-		}
-		return action, origin
+		return need
 	}
 }

@@ -62,7 +62,7 @@ func guessFor(dir string, command []string) guess {
 	g := guess{command: command, commandWhy: "the command line"}
 	if len(command) == 0 {
 		g.kind, g.why = config.Recognise(dir, nil)
-		g.command, g.commandWhy = usualCommand(dir, g.kind)
+		g.command, g.commandWhy = config.UsualCommand(dir, g.kind)
 	}
 	if len(g.command) > 0 {
 		// The script that is started knows better than composer.json.
@@ -71,24 +71,6 @@ func guessFor(dir string, command []string) guess {
 		}
 	}
 	return g
-}
-
-// usualCommand is how a server of this kind is started when nobody says otherwise: by the first of the usual scripts that
-// is there.
-func usualCommand(dir, kind string) (command []string, why string) {
-	scripts := map[string][][]string{
-		config.KindHyperf:    {{"bin/hyperf.php", "start"}},
-		config.KindWebman:    {{"start.php", "start"}},
-		config.KindWorkerman: {{"start.php", "start"}, {"server.php", "start"}, {"bin/server.php", "start"}, {"index.php", "start"}},
-		config.KindOctane:    {{"artisan", "octane:start"}},
-		config.KindSwoole:    {{"server.php"}, {"bin/server.php"}, {"start.php"}, {"index.php"}},
-	}
-	for _, args := range scripts[kind] {
-		if st, err := os.Stat(filepath.Join(dir, args[0])); err == nil && st.Mode().IsRegular() {
-			return append([]string{"php"}, args...), args[0] + " is there"
-		}
-	}
-	return nil, ""
 }
 
 func (g guess) header() string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hotreload/hotreload/config"
 	"github.com/hotreload/hotreload/control"
+	"github.com/hotreload/hotreload/php"
 	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
 	"github.com/hotreload/hotreload/watcher"
@@ -199,6 +201,9 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 		opt.MaxFailures = 1 // `run` never starts a program again of which nothing is known
 	}
 	s.report.Info(fmt.Sprintf("kind %s (%s)", cfg.Server.Kind, cfg.KindWhy))
+	if why, assumed := strings.CutPrefix(cfg.Origin("server.command"), "assumed: "); assumed && s.mode != supervisor.Attach {
+		s.report.Info(fmt.Sprintf("no command given, so it is: %s (%s)", strings.Join(cfg.Server.Command, " "), why))
+	}
 	for _, note := range cfg.Preset.Notes {
 		s.report.Warn(note)
 	}
@@ -210,6 +215,9 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 		s.check(&opt)
 	}
 	opt.Server = serverOf(cfg, environment(cfg, more), s.reaper)
+	if s.code != nil {
+		opt.Server.RestartOnly = cmp.Or(opt.Server.RestartOnly, s.code.stuck)
+	}
 	if s.mode == supervisor.Attach {
 		opt.Server.Command = nil
 		return supervisor.New(opt)
@@ -237,29 +245,52 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 // develop adds what `watch` does more than `run`, and returns what the server's environment needs for it.
 func (s *session) develop(opt *supervisor.Options, watch *watcher.Watcher) []string {
 	s.warnOfProduction()
-	code := s.code
-	opt.Gate = code.gate(s.report.Warn)
 	opt.Batches = watch.Batches()
 	opt.Flush = watch.Flush
 	opt.WatchStatus = watchStatus(watch)
 	opt.ChangedSince = watch.ChangedSince
 	var more []string
 	if s.mode == supervisor.Watch {
-		opt.Prepare = prepare(s.cfg)
-		more = code.revalidate(s.lock.Place())
+		more = s.code.revalidate(s.lock.Place())
+		if s.cfg.Server.Kind == config.KindHyperf {
+			more = append(more, s.unfreeze())
+		}
 	}
-	opt.Rule = ruleOf(s.cfg, code.stuck)
-	for _, note := range code.notes {
-		s.report.Warn(note)
-	}
+	s.know(opt, watch.Record)
 	return more
 }
 
-// check has a request of `run` refuse code that does not parse, as a change does in `watch`.
+// unfreeze is the environment's entry with which Hyperf makes its proxies at each start.
+func (s *session) unfreeze() string {
+	if where := php.ScanCacheable(s.cfg.Server.Dir, environment(s.cfg, nil)); where != "" {
+		s.report.Warn(fmt.Sprintf("SCAN_CACHEABLE in %s freezes Hyperf's proxies: it is off for this server", where))
+	}
+	return php.CacheableOff
+}
+
+// check has a request of `run` refuse code that does not parse, and find out what the changed code needs, as a change does
+// in `watch`.
 func (s *session) check(opt *supervisor.Options) {
-	code := inspect(s.life, s.cfg, s.reaper)
-	if opt.Gate = code.gate(s.report.Warn); opt.Gate != nil {
-		opt.ChangedSince = changedSince(s.life, s.cfg, s.log)
+	s.code = inspect(s.life, s.cfg, s.reaper)
+	if s.code.found {
+		s.code.stuck = keepsOld(s.code.php, s.code.settings)
+	}
+	opt.ChangedSince = changedSince(s.life, s.cfg, s.log)
+	s.know(opt, func(ctx context.Context, o watcher.RecordOptions) (*watcher.Recording, error) {
+		return recordOnce(ctx, s.cfg, s.log, o)
+	})
+}
+
+// know adds what is known of the code: what a change needs, whether it is fit to be loaded, and what is generated from it.
+func (s *session) know(opt *supervisor.Options, record recordFunc) {
+	code := s.code
+	opt.Gate = code.gate(s.report.Warn)
+	opt.Rule = ruleOf(s.cfg, code.stuck)
+	opt.Blind = code.blind
+	h := newHyperf(s.cfg, code, s.lock.Place(), s.mode != supervisor.Run, s.report.Warn)
+	opt.Record = recording(s.cfg, code, h, record)
+	if h != nil {
+		opt.Prepare, opt.Stands = h.prepare, h.stands
 	}
 	for _, note := range code.notes {
 		s.report.Warn(note)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -31,30 +32,67 @@ func newWatcher(cfg *config.Config, early func([]string), log *zap.Logger) (*wat
 
 // changedSince looks once at all that would be watched, where nothing is.
 func changedSince(ctx context.Context, cfg *config.Config, log *zap.Logger) func(time.Time) []string {
-	return func(t time.Time) []string {
-		w, err := watcher.New(watcher.Options{
-			Base: cfg.Dir, Paths: cfg.Watch.Paths, Include: cfg.Watch.Include, Exclude: cfg.Watch.Exclude,
-			Poll: watcher.PollAlways, Log: log,
-		})
+	return func(t time.Time) (changed []string) {
+		err := glance(ctx, cfg, log, func(w *watcher.Watcher) { changed = w.ChangedSince(t) })
 		if err != nil {
 			log.Warn("the files that have changed are not known, and so not checked", zap.Error(err))
-			return nil
 		}
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = w.Run(ctx) // it ends with ctx
-		}()
-		select {
-		case <-w.Ready():
-		case <-ctx.Done():
-		}
-		changed := w.ChangedSince(t)
-		cancel()
-		<-done
 		return changed
+	}
+}
+
+// glance looks once at all that would be watched, and has f ask about it.
+func glance(ctx context.Context, cfg *config.Config, log *zap.Logger, f func(*watcher.Watcher)) error {
+	w, err := watcher.New(watcher.Options{
+		Base: cfg.Dir, Paths: cfg.Watch.Paths, Include: cfg.Watch.Include, Exclude: cfg.Watch.Exclude,
+		Poll: watcher.PollAlways, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	defer func() { cancel(); <-done }()
+	go func() {
+		defer close(done)
+		_ = w.Run(ctx) // it ends with ctx
+	}()
+	select {
+	case <-w.Ready():
+		f(w)
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// recordFunc begins to note which files are opened: watcher.Watcher.Record.
+type recordFunc func(context.Context, watcher.RecordOptions) (*watcher.Recording, error)
+
+// recordOnce begins a recording where nothing is watched.
+func recordOnce(ctx context.Context, cfg *config.Config, log *zap.Logger, opt watcher.RecordOptions) (rec *watcher.Recording, err error) {
+	failed := glance(ctx, cfg, log, func(w *watcher.Watcher) { rec, err = w.Record(ctx, opt) })
+	if rec == nil {
+		err = cmp.Or(err, failed)
+	}
+	return rec, err
+}
+
+// recording is supervisor.Options.Record; nil where what is opened tells nothing.
+func recording(cfg *config.Config, c *code, h *hyperf, record recordFunc) func(context.Context) (supervisor.Recording, error) {
+	if c.found && c.settings.OPcache && c.settings.INI["opcache.file_cache"] != "" {
+		c.note("opcache.file_cache is set, so that which files the master loads before it forks is not seen: the rules alone decide")
+		return nil
+	}
+	opt := watcher.RecordOptions{Until: cfg.Server.PIDFile}
+	if h != nil {
+		h.also(&opt)
+	}
+	return func(ctx context.Context) (supervisor.Recording, error) {
+		rec, err := record(ctx, opt)
+		if err != nil {
+			return nil, err // not rec, which would be no nil interface
+		}
+		return rec, nil
 	}
 }
 
