@@ -148,36 +148,35 @@ func (p Plan) preload(rule Rule, preloading Preloading) Plan {
 	if rule == nil || p.Action == Restart || len(p.Files) != len(p.Paths) {
 		return p
 	}
-	var loaded []string
+	reasons, rest := []string{}, slices.Clone(p.Reasons)
 	for i, path := range p.Paths {
-		if rel := p.Files[i]; preloads(rule(rel), path, preloading) {
-			loaded = append(loaded, rel)
+		rel := p.Files[i]
+		why := preloads(rule(rel), rel, path, preloading)
+		if why == "" {
+			continue
 		}
+		reasons = append(reasons, why)
+		rest = slices.DeleteFunc(rest, func(reason string) bool { return strings.HasPrefix(reason, rel+" ") })
 	}
-	if len(loaded) == 0 {
+	if len(reasons) == 0 {
 		return p
 	}
-	reasons := slices.DeleteFunc(slices.Clone(p.Reasons), func(reason string) bool {
-		return slices.ContainsFunc(loaded, func(rel string) bool { return strings.HasPrefix(reason, rel+" ") })
-	})
-	p.Action, p.Reasons = Restart, append(sayPreloaded(loaded), reasons...)
+	p.Action, p.Reasons = Restart, append(reasons, rest...)
 	return p
 }
 
-func preloads(need Need, path string, preloading Preloading) bool {
+// preloads says of a file why no reload replaces it, "" when one does.
+func preloads(need Need, rel, path string, preloading Preloading) string {
 	if need.Ruled {
-		return false
+		return ""
 	}
-	loaded, known := preloading(path)
-	return loaded || !known && need.Suspect
-}
-
-func sayPreloaded(files []string) []string {
-	reasons := make([]string, len(files))
-	for i, file := range files {
-		reasons[i] = file + " was loaded before the workers forked"
+	switch loaded, known := preloading(path); {
+	case loaded:
+		return rel + " was loaded before the workers forked"
+	case !known && need.Suspect:
+		return rel + " is as a rule loaded before the workers fork"
 	}
-	return reasons
+	return ""
 }
 
 func verb(op watcher.Op) string {

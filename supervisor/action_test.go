@@ -101,7 +101,7 @@ func TestPreload(t *testing.T) {
 		{"a rule wins", plan(Reload, "ruled.php"), preloaded(true, "/p/ruled.php"), Reload, "key r, ruled.php changed"},
 		{"a restart anyway", plan(Restart, "a.php"), preloaded(true, "/p/a.php"), Restart, "key r, a.php changed"},
 		{"not observed", plan(Reload, "a.php"), preloaded(false), Reload, "key r, a.php changed"},
-		{"not observed, but suspected", plan(Reload, "listener.php"), preloaded(false), Restart, "listener.php was loaded before the workers forked, key r"},
+		{"not observed, but suspected", plan(Reload, "listener.php"), preloaded(false), Restart, "listener.php is as a rule loaded before the workers fork, key r"},
 		{"suspected, but observed", plan(Reload, "listener.php"), preloaded(true), Reload, "key r, listener.php changed"},
 		{"a name that begins alike", plan(Reload, "a.php", "a.php.php"), preloaded(true, "/p/a.php"), Restart,
 			"a.php was loaded before the workers forked, key r, a.php.php changed"},

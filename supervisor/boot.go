@@ -26,6 +26,7 @@ type processes struct {
 	kernel  kernel
 	log     *zap.Logger
 	note    func(string) // something worth a line
+	inexact bool         // it was said that recordings are not exact
 	advised bool         // what a person should know of this kind of server was said
 }
 
@@ -268,6 +269,11 @@ func (d *processes) loaded(rec Recording) *watcher.Opened {
 		d.unknown(err)
 		return nil
 	}
+	if !rec.Exact() && !d.inexact {
+		d.inexact = true
+		d.note("no pid file tells when the workers are forked, so that files which they load at once are taken for loaded before, and restart the server; " +
+			"let it write one ('pid_file' in $server->set()), and changes in them are reloaded")
+	}
 	return &opened
 }
 
@@ -283,6 +289,7 @@ type noRecording struct{}
 var errNoRecording = errors.New("nothing was recorded")
 
 func (noRecording) Cut()                           {}
+func (noRecording) Exact() bool                    { return false }
 func (noRecording) Close() (watcher.Opened, error) { return nil, errNoRecording }
 
 // giveUp ends what did not get ready. Whatever is there by now gets a moment to end by itself, so that it removes its pid file

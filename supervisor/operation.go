@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,11 +60,11 @@ func (w *worker) unseen(gen generation, paths []string) string {
 	for _, path := range paths {
 		rel := w.relative(path)
 		need := w.opt.Rule(rel)
-		switch {
-		case need.Action == Restart:
+		if need.Action == Restart {
 			return rel + " changed (" + need.Why + ")"
-		case need.Action != None && preloads(need, path, preloading):
-			return sayPreloaded([]string{rel})[0]
+		}
+		if why := preloads(need, rel, path, preloading); why != "" && need.Action != None {
+			return why
 		}
 	}
 	return ""
@@ -203,8 +204,8 @@ func (w *worker) endCrashLoop(ctx context.Context, gen generation, action Action
 func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	if w.opt.Mode == Attach {
 		text := "this change needs a restart, and this server was started by somebody else: restart it there; the old code still serves"
-		if w.op.escalated != "" {
-			text = w.op.escalated + ": " + text
+		if why := cmp.Or(w.op.escalated, w.op.plan.Why()); why != "" {
+			text = why + ": " + text
 		}
 		return w.outcome(opResult{gen: gen}, Restart, Refused, evidence{}, text)
 	}
@@ -317,6 +318,9 @@ func (w *worker) refusedText(gen generation, r *Refusal) string {
 func (w *worker) escalate(ctx context.Context, next Action, why string) {
 	w.op.plan.Reasons = union(w.op.plan.Reasons, []string{why})
 	w.op.escalated = why
+	if next == Restart && w.opt.Mode == Attach {
+		return // it will be refused
+	}
 	w.emit(ctx, Event{Kind: EventEscalated, Detail: why, Plan: Plan{Action: next}})
 }
 

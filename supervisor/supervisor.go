@@ -127,6 +127,8 @@ type Recording interface {
 	Cut()
 	// Close ends it, and returns what was opened before its end, or why that is not known.
 	Close() (watcher.Opened, error)
+	// Exact reports, after Close, whether it had ended by itself, before any worker could open a file.
+	Exact() bool
 }
 
 // Upcoming is what is about to be done.

@@ -35,6 +35,7 @@ type Recording struct {
 	opened  []string
 	skipped int // how many of opened count if what follows turns out to be skipped; -1: nothing may be
 	cut     bool
+	exact   bool // it was Until that ended it
 	err     error
 	ended   bool
 	buf     []byte
@@ -167,7 +168,7 @@ func (r *Recording) event(fd int, wd int32, mask uint32, name string) {
 func (r *Recording) mark(fd int, path string, mask uint32) {
 	switch {
 	case path == r.until && mask&writeMask != 0:
-		r.cut = true
+		r.cut, r.exact = true, true
 		r.end(nil)
 	case path == r.skip && mask&unix.IN_CLOSE_WRITE != 0:
 		if r.skipped >= 0 {
@@ -181,8 +182,8 @@ func (r *Recording) mark(fd int, path string, mask uint32) {
 			r.end(notRecorded(err))
 			return
 		}
-		if _, err := os.Lstat(r.until); err == nil { // it was faster than the watch: a little too much has been noted
-			r.cut = true
+		if _, err := os.Lstat(r.until); err == nil { // it was faster than the watch: a little too much may have been noted
+			r.cut, r.exact = true, true
 			r.end(nil)
 		}
 	}
@@ -238,6 +239,10 @@ func (r *Recording) Close() (Opened, error) {
 	slices.Sort(r.opened)
 	return slices.Compact(r.opened), nil
 }
+
+// Exact reports, after Close, whether it was RecordOptions.Until that ended the recording. After a Cut too much may have been noted:
+// what was opened shortly before.
+func (r *Recording) Exact() bool { return r.exact }
 
 // finish takes the events that there are and ends the recording, unless one of them did.
 func (r *Recording) finish(cut bool) {

@@ -14,5 +14,8 @@ func record([]place, *matcher, RecordOptions, func()) (*Recording, error) {
 // Cut does nothing.
 func (*Recording) Cut() {}
 
+// Exact returns false.
+func (*Recording) Exact() bool { return false }
+
 // Close returns ErrNotRecorded.
 func (*Recording) Close() (Opened, error) { return nil, ErrNotRecorded }

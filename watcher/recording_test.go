@@ -117,6 +117,9 @@ func TestRecordingEndsWithThePIDFile(t *testing.T) {
 	s.write("runtime/server.pid", "1")
 	s.load("app/b.php", "app/sub/c.php")
 	s.found(rec, "app/a.php", "app/link.php", "config/d.php", "server.php")
+	if !rec.Exact() {
+		t.Error("not exact")
+	}
 }
 
 func TestRecordingEndsWithAPIDFileThatIsRenamedIntoPlace(t *testing.T) {
@@ -161,6 +164,9 @@ func TestRecordingIsCut(t *testing.T) {
 	s.load("app/b.php")
 	rec.Cut()
 	s.found(rec, "app/a.php")
+	if rec.Exact() {
+		t.Error("a recording that was cut is called exact")
+	}
 }
 
 func TestRecordingThatNothingEnds(t *testing.T) {
