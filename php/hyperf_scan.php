@@ -233,7 +233,7 @@ final class HotreloadScan
         $graph = $this->read($this->ask['graph']) ?? [];
         $known = array_flip(array_map(static fn ($class) => $class['file'], $graph));
         foreach ($found as [, $file, $message]) {
-            if (isset($known[$file]) || in_array($file, $this->ask['files'] ?? [], true)) {
+            if (isset($known[$file])) {
                 $this->fail(str_replace("\033[0m", '', $message), $file, 0);
                 return true;
             }
