@@ -17,10 +17,6 @@ var exampleValues = map[string]string{
 	"server.pid_file": `"examples/prefork/runtime/server.pid"`,
 	"server.ready":    `"tcp://127.0.0.1:9501"`,
 	"watch.paths":     `["examples/prefork"]`,
-	"reload.rules": `[[reload.rules]]
-# The master loads these before it forks, so no worker reload can make them live.
-match = ["examples/prefork/server.php", "examples/prefork/src/**"]
-action = "restart"`,
 }
 
 const exampleHeader = `hotreload.toml of this repository: what make run uses, and an example.

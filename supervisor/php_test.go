@@ -733,3 +733,30 @@ func TestPHPStatusShowsTheProcessesOfNow(t *testing.T) {
 		s.end()
 	})
 }
+
+// A Swoole master that has a timer of its own, as Octane's has, does not leave its event loop at SIGTERM.
+func TestPHPMasterWithATimerOfItsOwnIsStopped(t *testing.T) {
+	t.Parallel()
+	k := swoole(t)
+	p := newPlace(t)
+	script := filepath.Join(p.dir, "timer.php")
+	code := fmt.Sprintf(`<?php
+$server = new Swoole\Http\Server('127.0.0.1', %d, SWOOLE_PROCESS);
+$server->set(['worker_num' => 2, 'pid_file' => '%s', 'log_level' => SWOOLE_LOG_NONE]);
+$server->on('start', fn () => Swoole\Timer::tick(100, fn () => true));
+$server->on('request', fn ($request, $response) => $response->end('x'));
+$server->start();
+`, p.port, p.pid)
+	if err := os.WriteFile(script, []byte(code), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	opt := p.options(behaviour{})
+	opt.Server = supervisor.Server{
+		Kind: "swoole", Command: []string{k.php, script}, Dir: p.dir, Env: os.Environ(), PIDFile: p.pid,
+		Signals: k.signals, Layout: k.layout, StopTimeout: 20 * time.Second,
+	}
+	r := p.start(opt)
+	if err := r.end(); err != nil {
+		t.Errorf("the stop: %v", err)
+	}
+}

@@ -66,7 +66,9 @@ func (d *processes) ask(ctx context.Context, t *tree) error {
 		// A stopped process takes its signal when it goes on.
 		_ = t.master.Signal(syscall.SIGCONT)
 		wait, cancel := context.WithTimeout(ctx, step.wait)
+		nudge := time.AfterFunc(linger, func() { d.nudge(wait, t) })
 		err := t.master.Wait(wait)
+		nudge.Stop()
 		cancel()
 		if err == nil {
 			return nil
@@ -76,6 +78,21 @@ func (d *processes) ask(ctx context.Context, t *tree) error {
 		}
 	}
 	return fmt.Errorf("the server did not stop within %s and was killed", s.StopTimeout)
+}
+
+// nudge ends a Swoole server whose master does not act on its signal: one that has a timer of its own never leaves its event loop
+// (seen with Octane's tick on Swoole 6.2.2). The manager ends the workers as the master would have had it do, and a master with
+// nobody left below it serves nothing any more.
+func (d *processes) nudge(ctx context.Context, t *tree) {
+	manager, ok := t.manager()
+	if !ok || manager.Signal(d.opt.Server.Signals.Stop) != nil || manager.Wait(ctx) != nil {
+		return
+	}
+	last, cancel := context.WithTimeout(ctx, linger)
+	defer cancel()
+	if t.master.Wait(last) != nil && ctx.Err() == nil {
+		_ = t.master.Signal(syscall.SIGKILL) // else it ended meanwhile
+	}
 }
 
 // waitGone gives the rest of the tree a moment to follow its master, and returns who is left.

@@ -130,6 +130,17 @@ func (t *tree) watch() {
 	}()
 }
 
+// manager is the process between a Swoole master and its workers, as of the last look; false: there is none.
+func (t *tree) manager() (signals.Process, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := slices.IndexFunc(t.last.procs, func(s sighting) bool { return s.role == Manager })
+	if i < 0 || t.layout != LayoutSwoole {
+		return signals.Process{}, false
+	}
+	return t.last.procs[i].Process, true
+}
+
 // watchManager takes the end of the manager for the end of the server: nobody forks workers any more.
 func (t *tree) watchManager(v view) {
 	i := slices.IndexFunc(v.procs, func(s sighting) bool { return s.role == Manager })

@@ -83,6 +83,11 @@ func recording(cfg *config.Config, c *code, h *hyperf, record recordFunc) func(c
 		c.note("opcache.file_cache is set, so that which files the master loads before it forks is not seen: the rules alone decide")
 		return nil
 	}
+	if cfg.Server.Kind == config.KindOctane {
+		// artisan loads the application, and then starts another program that loads none of it before it has forked
+		// (laravel/octane, bin/swoole-server).
+		return nil
+	}
 	opt := watcher.RecordOptions{Until: cfg.Server.PIDFile}
 	if h != nil {
 		h.also(&opt)
