@@ -25,6 +25,8 @@ type OPcacheReset struct {
 const (
 	firstResetPause   = 5 * time.Millisecond
 	longestResetPause = 500 * time.Millisecond
+
+	believedOff = 3 // so many answers in a row
 )
 
 // ResetOPcache empties the cache that the pool shares with all others of its master, and returns when a later request has seen
@@ -51,6 +53,7 @@ func (r *OPcacheReset) run(ctx context.Context, c conversation) error {
 		return err
 	}
 	var lost error // why the last question was not answered
+	off := 0       // answers in a row that say that there is no cache
 	for pause := firstResetPause; ; pause = min(2*pause, longestResetPause) {
 		select {
 		case <-ctx.Done():
@@ -70,11 +73,15 @@ func (r *OPcacheReset) run(ctx context.Context, c conversation) error {
 			continue
 		}
 		if r.After = reply.opcache(); r.After.Off != nil {
-			// The restart was pending when this request began, and was carried out before it looked: it sees a cache that is off for
-			// itself alone.
+			// When the restart was pending as this request began, and was carried out before it looked, the cache is off for that
+			// request alone.
+			if off++; off >= believedOff {
+				return r.After.Off
+			}
 			lost = r.After.Off
 			continue
 		}
+		off = 0
 		if r.After.RestartedSince(r.Before) {
 			return nil
 		}
