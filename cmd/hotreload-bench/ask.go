@@ -35,6 +35,10 @@ func ask(ctx context.Context, url string) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	return readAnswer(resp)
+}
+
+func readAnswer(resp *http.Response) (answer, error) {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
@@ -42,7 +46,7 @@ func ask(ctx context.Context, url string) (answer, error) {
 	}
 	m := answerOf.FindStringSubmatch(string(text))
 	if m == nil {
-		return answer{}, fmt.Errorf("%s answers %d %q", url, resp.StatusCode, text)
+		return answer{}, fmt.Errorf("the server answers %d %q", resp.StatusCode, text)
 	}
 	pid, err := strconv.Atoi(m[2])
 	return answer{pid, m[1]}, err

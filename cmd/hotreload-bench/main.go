@@ -7,7 +7,8 @@
 // directory.
 //
 // The PHP servers are the examples: examples/prefork, and examples/swoole where HOTRELOAD_BENCH_PHP names a php with that
-// extension. Everything listens on 127.0.0.1 only.
+// extension. The frameworks are checkouts, with vendor, that HOTRELOAD_BENCH_HYPERF and HOTRELOAD_BENCH_WEBMAN name; they are
+// copied first. Everything listens on 127.0.0.1 only.
 package main
 
 import (
@@ -61,6 +62,7 @@ var sections = []section{
 	{"burst", measureBurst},
 	{"stale", measureStale},
 	{"served", measureServed},
+	{"frameworks", measureFrameworks},
 }
 
 // bench is what all sections know.
@@ -85,16 +87,21 @@ type scale struct {
 	edits       int           // random edits under hotreload
 	otherEdits  int           // under the loop: enough to see what becomes of it
 	served      int           // saves that are followed to the last worker
+	framework   int           // the same, for each framework
+	boots       int           // starts of a framework that they are spread over
+	restarts    int           // saves that restart one
 }
 
 func fullScale() scale {
 	return scale{saves: 100, starts: 3, probes: 20, dirs: 10_000, files: 10, idle: 30 * time.Second,
-		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50}
+		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50,
+		framework: 30, boots: 3, restarts: 10}
 }
 
 func quickScale() scale {
 	return scale{saves: 10, starts: 1, probes: 10, dirs: 1_000, files: 10, idle: 3 * time.Second,
-		burst: 1_000, burstTime: time.Second, edits: 40, otherEdits: 20, served: 10}
+		burst: 1_000, burstTime: time.Second, edits: 40, otherEdits: 20, served: 10,
+		framework: 5, boots: 1, restarts: 3}
 }
 
 func benchMain(ctx context.Context, args []string) error {
