@@ -52,7 +52,14 @@ func (d *processes) boot(ctx context.Context, number int) (generation, error) {
 		}
 		d.endLeftovers(ctx, a)
 	}
-	return d.launch(ctx, number)
+	g, err := d.launch(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.(*tree).sockets.Take(); err != nil {
+		d.note(err.Error()) // nobody else is there to take the connections
+	}
+	return g, nil
 }
 
 // attach finds the master that somebody else started.
@@ -221,7 +228,7 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	token := "HOTRELOAD_SERVER=" + rand.Text()
 	rec := d.record(ctx)
 	defer rec.Close() // also when it did not get ready
-	cmd, out, err := d.start(token)
+	cmd, out, sockets, err := d.start(number, token)
 	if err != nil {
 		return nil, err
 	}
@@ -233,11 +240,12 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	}()
 	if err != nil { // it ended before it could be looked at
 		exit := <-exited
+		sockets.Retire()
 		out.drained(linger)
 		return nil, d.bootFailed(out, "the server ended at once: "+exit.String(), exit, false)
 	}
 	t := d.newTree(number, root, root.PID, out)
-	t.ours, t.token = true, token
+	t.ours, t.token, t.sockets = true, token, sockets
 	d.save(t, false)
 	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now(), rec: rec}
 	if err := b.wait(ctx); err != nil {
@@ -303,16 +311,16 @@ func (d *processes) giveUp(t *tree) {
 }
 
 // start executes the command in a process group of its own, with token in its environment.
-func (d *processes) start(token string) (*exec.Cmd, *output, error) {
+func (d *processes) start(number int, token string) (*exec.Cmd, *output, Sockets, error) {
 	s := &d.opt.Server
 	dir, err := filepath.EvalSymlinks(s.Dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("working directory of the server: %w", err)
+		return nil, nil, nil, fmt.Errorf("working directory of the server: %w", err)
 	}
 	out := &output{}
 	st, err := connect(d.opt.Output, d.opt.Reaper, out)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer st.closeTheirs()
 	cmd := exec.Command(s.Command[0], s.Command[1:]...)
@@ -326,10 +334,17 @@ func (d *processes) start(token string) (*exec.Cmd, *output, error) {
 		cmd.Stdin = d.opt.Output.Stdin
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := d.opt.Reaper.Start(cmd); err != nil {
-		return nil, nil, fmt.Errorf("start the server: %w", err)
+	var sockets Sockets = noSockets{"off"}
+	if d.opt.Handover != nil {
+		sockets = d.opt.Handover.Begin(number, cmd)
 	}
-	return cmd, out, nil
+	err = d.opt.Reaper.Start(cmd)
+	sockets.Started()
+	if err != nil {
+		sockets.Retire()
+		return nil, nil, nil, fmt.Errorf("start the server: %w", err)
+	}
+	return cmd, out, sockets, nil
 }
 
 func exitOf(st *os.ProcessState) Exit {

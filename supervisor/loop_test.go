@@ -30,13 +30,14 @@ type fakeGeneration struct {
 	preloaded watcher.Opened // nil: not known
 }
 
-func (g *fakeGeneration) Number() int           { return g.number }
-func (g *fakeGeneration) Done() <-chan struct{} { return g.done }
-func (g *fakeGeneration) Exit() Exit            { return g.exit }
-func (g *fakeGeneration) StartedAt() time.Time  { return g.started }
-func (g *fakeGeneration) LastLines() []string   { return []string{"last words"} }
-func (g *fakeGeneration) Oldest() time.Time     { return g.since }
-func (g *fakeGeneration) Found() bool           { return g.found }
+func (g *fakeGeneration) Number() int               { return g.number }
+func (g *fakeGeneration) Done() <-chan struct{}     { return g.done }
+func (g *fakeGeneration) Exit() Exit                { return g.exit }
+func (g *fakeGeneration) StartedAt() time.Time      { return g.started }
+func (g *fakeGeneration) LastLines() []string       { return []string{"last words"} }
+func (g *fakeGeneration) Oldest() time.Time         { return g.since }
+func (g *fakeGeneration) Found() bool               { return g.found }
+func (g *fakeGeneration) Handover() *HandoverStatus { return nil }
 func (g *fakeGeneration) Preloaded() (watcher.Opened, bool) {
 	return g.preloaded, g.preloaded != nil
 }
@@ -51,6 +52,7 @@ type fakeDriver struct {
 	withers              *crashLoop // what watching over it finds after 3 s
 	during               func()     // what happens in the middle of each reload
 	found                bool
+	hands                bool // a restart is a handover
 	since                time.Time
 
 	mu       sync.Mutex
@@ -138,6 +140,28 @@ func (d *fakeDriver) reload(ctx context.Context, g generation, a Action) (eviden
 func (d *fakeDriver) end(ctx context.Context, g generation) error {
 	d.called("end")
 	return nil
+}
+
+func (d *fakeDriver) bury(g generation) error {
+	d.called("end")
+	return nil
+}
+
+func (d *fakeDriver) canHandOver(generation) string {
+	if d.hands {
+		return ""
+	}
+	return "off"
+}
+
+func (d *fakeDriver) handOver(ctx context.Context, old generation, number int, switched func(generation)) (generation, Drained, error) {
+	d.called("handover")
+	g, err := d.boot(ctx, number)
+	if err != nil {
+		return nil, Drained{}, err
+	}
+	switched(g)
+	return g, Drained{Cut: 2}, nil
 }
 
 // elapse lets the fake time of the bubble go on, and everything happen that is due.

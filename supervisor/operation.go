@@ -81,9 +81,7 @@ func (opt *Options) preloading(gen generation) Preloading {
 
 // bury ends what a dead master left behind: it holds the port, and serves old code.
 func (w *worker) bury(gen generation) opResult {
-	now, cancel := context.WithCancel(context.Background())
-	cancel() // there is nobody left to be asked
-	return opResult{err: w.driver.end(now, gen)}
+	return opResult{err: w.driver.bury(gen)}
 }
 
 // fresh are the files that the operation would make live: those of the plan, and where nobody watches, those that have changed
@@ -219,6 +217,9 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 			return w.outcome(opResult{gen: gen}, Restart, Failed, ev, err.Error()+"; nothing was stopped")
 		}
 		ev.old = workerPIDs(gen)
+		if w.driver.canHandOver(gen) == "" {
+			return w.handOver(ctx, gen, prep, ev)
+		}
 		if err := w.driver.end(ctx, gen); err != nil {
 			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
 		}
@@ -232,6 +233,32 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	}
 	ev.new = workerPIDs(g)
 	return w.outcome(opResult{gen: g}, Restart, Verified, ev, "")
+}
+
+// handOver starts the new server beside the old one. If that does not work, the old one was never touched.
+func (w *worker) handOver(ctx context.Context, old generation, prep Preparation, ev evidence) opResult {
+	switched := func(g generation) {
+		ev.new = workerPIDs(g)
+		if prep.Started != nil {
+			prep.Started()
+		}
+		w.emit(ctx, Event{Kind: EventSwitched, Took: time.Since(w.op.started), PID: masterPID(g)})
+	}
+	g, drained, err := w.driver.handOver(ctx, old, w.number, switched)
+	if err != nil {
+		r := w.outcome(opResult{gen: old}, Restart, Refused, ev, err.Error()+"; the old server serves on")
+		var boot *bootError
+		if errors.As(err, &boot) {
+			r.outcome.Output = boot.lines
+		}
+		if ctx.Err() != nil {
+			r.outcome.Result, r.outcome.Error = Failed, context.Cause(ctx).Error()
+		}
+		return r
+	}
+	r := w.outcome(opResult{gen: g}, Restart, Verified, ev, "")
+	r.outcome.ConnectionsCut = drained.Cut
+	return r
 }
 
 // missed is the plan for what changed between the start of a found server's workers and our first look at the files.

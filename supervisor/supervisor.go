@@ -56,6 +56,7 @@ type Server struct {
 	// restart then.
 	RestartOnly string
 	Probe       Probe // answers when the server is ready; nil: the ports that it binds
+	ProbeSteers bool  // Probe asks over connections of its own, which can be led to one of two generations
 
 	ReadyTimeout  time.Duration // from the start to ready
 	ReloadTimeout time.Duration // from the signal to verified
@@ -97,6 +98,7 @@ type Options struct {
 	Batches      <-chan watcher.Batch       // nil: nothing is watched
 	WatchStatus  func() *WatchStatus        // nil: Status.Watch is nil
 	ChangedSince func(t time.Time) []string // files changed while nobody watched; nil: none
+	Handover     Handover                   // nil: every restart is a stop and a start
 	Adopt        *Adoption                  // a server that runs already; nil: start one
 	Reaper       *signals.Reaper            // starts and waits for all children
 	Output       Output                     // where the server's output goes
@@ -202,6 +204,7 @@ const (
 	EventReady      EventKind = "ready"      // after a start that no operation asked for
 	EventChanged    EventKind = "changed"    // an operation begins: Plan
 	EventEscalated  EventKind = "escalated"  // Detail says why the operation does more than planned
+	EventSwitched   EventKind = "switched"   // the new server of a restart serves beside the old one, which gets no new connection
 	EventDone       EventKind = "done"       // an operation ended: Outcome
 	EventCrashed    EventKind = "crashed"    // the master ended by itself: Detail, Output
 	EventRetry      EventKind = "retry"      // the next start is in Wait

@@ -58,10 +58,11 @@ type tree struct {
 	kernel  kernel
 	layout  Layout
 	master  signals.Process
-	token   string          // in the environment of all that the command starts; "" when unknown
-	group   int             // process group of the tree; 0: not of its own
-	ours    bool            // started by us or by an earlier hotreload: may be stopped
-	found   bool            // it ran before this hotreload did
+	token   string // in the environment of all that the command starts; "" when unknown
+	group   int    // process group of the tree; 0: not of its own
+	ours    bool   // started by us or by an earlier hotreload: may be stopped
+	found   bool   // it ran before this hotreload did
+	sockets Sockets
 	loaded  *watcher.Opened // what the master loaded before it forked; nil: not known
 	blind   *string         // why new workers would get old code, once that was asked
 	started time.Time
@@ -84,7 +85,7 @@ func (d *processes) newTree(number int, master signals.Process, group int, out *
 	}
 	return &tree{
 		oldest: master.Start, number: number, kernel: d.kernel, layout: d.opt.Server.Layout, master: master, group: group, started: started, out: out, done: make(chan struct{}),
-		members: map[signals.Process]bool{master: true}, stays: map[signals.Process]bool{},
+		members: map[signals.Process]bool{master: true}, stays: map[signals.Process]bool{}, sockets: noSockets{"it was not started by this hotreload"},
 	}
 }
 
@@ -113,6 +114,18 @@ func (t *tree) Preloaded() (watcher.Opened, bool) {
 		return nil, false
 	}
 	return *t.loaded, true
+}
+
+// Handover is how its sockets survive a restart.
+func (t *tree) Handover() *HandoverStatus {
+	method, why := t.sockets.Method()
+	st := &HandoverStatus{Method: method, Why: why, Listen: []string{}}
+	for _, l := range t.listeners() {
+		if t.sockets.Holds(l.Inode) {
+			st.Listen = append(st.Listen, l.Addr)
+		}
+	}
+	return st
 }
 
 // Found reports whether the server ran before this hotreload did, so that changes may have been missed.

@@ -9,10 +9,12 @@ import (
 	"context"
 	"os"
 
+	"github.com/hotreload/hotreload/handover"
 	"github.com/hotreload/hotreload/supervisor"
 )
 
 func main() {
+	handover.ShimMain()
 	if supervisor.RelayMain() {
 		return
 	}

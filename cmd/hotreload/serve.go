@@ -222,6 +222,10 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 		opt.Server.Command = nil
 		return supervisor.New(opt)
 	}
+	var err error
+	if opt.Handover, err = handoverOf(cfg, s.log, s.report.Warn); err != nil {
+		return nil, err
+	}
 	place := s.lock.Place()
 	opt.Save = func(a supervisor.Adoption) error {
 		s.master.Store(&a.Master)

@@ -1,0 +1,230 @@
+package handover
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// States of a TCP connection (include/net/tcp_states.h) in which it may need its server. The kernel keeps thousands that do not: TIME_WAIT.
+const (
+	tcpEstablished = 1
+	tcpSynRecv     = 3
+	tcpCloseWait   = 8
+	tcpNewSynRecv  = 12 // a half open one, as it is stored since Linux 4.4
+
+	tcpStates = 1<<tcpEstablished | 1<<tcpSynRecv | 1<<tcpCloseWait | 1<<tcpNewSynRecv
+)
+
+// connections returns those whose local port is one of these, and which may need their server.
+func connections(ports map[uint16]bool) (map[connectionID]connection, error) {
+	all := map[connectionID]connection{}
+	for port := range ports {
+		for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+			request := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+			request.AddData(inetDiagRequest{family, port})
+			err := request.ExecuteIter(unix.NETLINK_INET_DIAG, nl.SOCK_DIAG_BY_FAMILY, func(message []byte) bool {
+				if id, c, ok := parseInetDiag(message); ok {
+					all[id] = c
+				}
+				return true
+			})
+			if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) { // interrupted: it is looked at again soon
+				return nil, fmt.Errorf("look at connections: %w", err)
+			}
+		}
+	}
+	return all, nil
+}
+
+// inetDiagRequest is struct inet_diag_req_v2 of linux/inet_diag.h: sock_diag(7).
+type inetDiagRequest struct {
+	family uint8
+	port   uint16
+}
+
+const (
+	sizeofInetDiagRequest = 56
+	sizeofInetDiagMessage = 72 // struct inet_diag_msg
+	inetDiagInfo          = 2  // INET_DIAG_INFO: a struct tcp_info follows
+)
+
+// Len implements nl.NetlinkRequestData.
+func (r inetDiagRequest) Len() int { return sizeofInetDiagRequest }
+
+// Serialize implements nl.NetlinkRequestData.
+func (r inetDiagRequest) Serialize() []byte {
+	b := make([]byte, sizeofInetDiagRequest)
+	b[0], b[1], b[2] = r.family, unix.IPPROTO_TCP, 1<<(inetDiagInfo-1)
+	binary.NativeEndian.PutUint32(b[4:], tcpStates)
+	binary.BigEndian.PutUint16(b[8:], r.port)
+	for i := 48; i < 56; i++ {
+		b[i] = 0xff // INET_DIAG_NOCOOKIE
+	}
+	return b
+}
+
+func parseInetDiag(b []byte) (connectionID, connection, bool) {
+	if len(b) < sizeofInetDiagMessage {
+		return connectionID{}, connection{}, false
+	}
+	id := connectionID{cookie: binary.NativeEndian.Uint64(b[44:]), remotePort: binary.BigEndian.Uint16(b[6:])}
+	word := binary.NativeEndian.Uint32
+	c := connection{unread: word(b[56:]), unsent: word(b[60:]), inode: uint64(word(b[68:]))}
+	c.accepted = c.inode != 0
+	switch b[1] {
+	case tcpSynRecv, tcpNewSynRecv:
+		c.halfOpen = true
+	case tcpCloseWait:
+		c.closing = true
+	}
+	c.addInfo(b[sizeofInetDiagMessage:])
+	return id, c, true
+}
+
+// addInfo reads the attributes that follow. Older kernels have a shorter struct tcp_info.
+func (c *connection) addInfo(attributes []byte) {
+	all, err := nl.ParseRouteAttr(attributes)
+	if err != nil {
+		return
+	}
+	for _, a := range all {
+		if a.Attr.Type != inetDiagInfo {
+			continue
+		}
+		var info unix.TCPInfo
+		copy(unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)), a.Value)
+		c.sent = time.Duration(info.Last_data_sent) * time.Millisecond
+		c.received = time.Duration(info.Last_data_recv) * time.Millisecond
+		c.silent = info.Bytes_received == 0
+	}
+}
+
+// Drain waits until this generation, which takes no new connection any more, can be stopped: nothing is left of what it had, or all of it
+// is idle, or the limit is reached. pids are its processes. It must be called right after another one has taken over.
+func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func() []int) (Drain, error) {
+	ports := g.ports()
+	begin := time.Now()
+	had, err := connections(ports)
+	if err != nil {
+		return Drain{}, err
+	}
+	sorted := false // out what the new one took between the switch and our look
+	for {
+		now, err := connections(ports)
+		if err != nil {
+			return Drain{}, err
+		}
+		looked := time.Since(begin)
+		left := map[connectionID]connection{}
+		for id := range had {
+			if c, ok := now[id]; ok {
+				left[id] = c
+			}
+		}
+		if !sorted && looked >= settleTime/2 {
+			sorted = true
+			held := descriptors(pids())
+			maps.DeleteFunc(had, func(id connectionID, _ connection) bool { return now[id].accepted && !held[now[id].inode] })
+			continue
+		}
+		if done, d := drained(left, looked, limit); done {
+			return d, nil
+		}
+		select {
+		case <-ctx.Done():
+			return Drain{Took: looked, Cut: len(left)}, ctx.Err()
+		case <-time.After(max(20*time.Millisecond, min(3*(time.Since(begin)-looked), limit-looked))):
+		}
+	}
+}
+
+func (g *Generation) ports() map[uint16]bool {
+	g.all.mu.Lock()
+	defer g.all.mu.Unlock()
+	ports := map[uint16]bool{}
+	for at := range g.sockets {
+		ports[at.AddrPort.Port()] = true
+	}
+	return ports
+}
+
+// descriptors are the sockets that these processes hold, by inode.
+func descriptors(pids []int) map[uint64]bool {
+	held := map[uint64]bool{}
+	for _, pid := range pids {
+		dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // it has ended, and holds nothing
+		}
+		for _, e := range entries {
+			target, err := os.Readlink(filepath.Join(dir, e.Name()))
+			if rest, ok := strings.CutPrefix(target, "socket:["); err == nil && ok {
+				inode, _ := strconv.ParseUint(strings.TrimSuffix(rest, "]"), 10, 64)
+				held[inode] = true
+			}
+		}
+	}
+	return held
+}
+
+// Verify checks for each of the generation's addresses that a new connection reaches one of its processes.
+func (g *Generation) Verify(ctx context.Context, pids func() []int) error {
+	g.all.mu.Lock()
+	var addresses []Address
+	for at := range g.sockets {
+		addresses = append(addresses, at)
+	}
+	g.all.mu.Unlock()
+	for _, at := range addresses {
+		if err := reaches(ctx, at, pids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reaches connects as anybody would, and looks for who has accepted it.
+func reaches(ctx context.Context, at Address, pids func() []int) error {
+	to, from := at.reach()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: from.AsSlice(), Zone: from.Zone()}}
+	c, err := dialer.DialContext(ctx, "tcp", to.String())
+	if err != nil {
+		return fmt.Errorf("connect to %s: %w", at, err)
+	}
+	defer c.Close()
+	port := uint16(c.LocalAddr().(*net.TCPAddr).Port)
+	for {
+		all, err := connections(map[uint16]bool{to.Port(): true})
+		if err != nil {
+			return err
+		}
+		for id, found := range all {
+			if id.remotePort != port || !found.accepted {
+				continue
+			}
+			if !descriptors(pids())[found.inode] {
+				return fmt.Errorf("a connection to %s reached a process that is not of the new server", at)
+			}
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("a connection to %s was accepted by nobody", at)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,252 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/hotreload/hotreload/signals"
+)
+
+// Handover keeps the listening sockets of generations apart, so that one can be ready beside another.
+type Handover interface {
+	// Begin has cmd, which is about to be started, start as a generation of its own.
+	Begin(number int, cmd *exec.Cmd) Sockets
+	// Drop closes what a master that crashed has left open for the next one: there will be none.
+	Drop()
+	// Spares reports whether a process is there for the sockets, and none of the server's.
+	Spares(pid int) bool
+}
+
+// Sockets are those that one generation listens on.
+type Sockets interface {
+	// Started must follow on Begin, when cmd was started or could not be. It returns when the command is being executed.
+	Started()
+	// Method says how they can be handed over, "interpose" or "off", and for "off" why they cannot. It is final after Seal.
+	Method() (method, why string)
+	// Seal says that the server is ready, and returns what it listens on.
+	Seal() []signals.Listener
+	// Holds reports whether a socket is one of these.
+	Holds(inode uint64) bool
+	// Dial connects to this generation, though another one may take all new connections; false: to whoever listens there.
+	Dial(ctx context.Context, address string) (c net.Conn, steered bool, err error)
+	// Take sends all new connections to this generation.
+	Take() error
+	// Verify checks that new connections reach these processes.
+	Verify(ctx context.Context, pids func() []int) error
+	// Drain waits until nobody needs this generation any more, which takes no new connections, or until the limit is reached.
+	Drain(ctx context.Context, limit time.Duration, pids func() []int) (Drained, error)
+	// Retire closes them: the generation is gone.
+	Retire()
+	// Abandon leaves them open for the next generation: the master crashed.
+	Abandon()
+}
+
+// Drained is how the last connections of a generation ended.
+type Drained struct {
+	Idle int // between two requests
+	Cut  int // in the middle of one, or of a stream
+}
+
+// noSockets are those of a server whose sockets nobody hands over.
+type noSockets struct{ why string }
+
+func (noSockets) Started()                   {}
+func (n noSockets) Method() (string, string) { return "off", n.why }
+func (noSockets) Seal() []signals.Listener   { return nil }
+func (noSockets) Holds(uint64) bool          { return false }
+func (noSockets) Take() error                { return nil }
+func (noSockets) Retire()                    {}
+func (noSockets) Abandon()                   {}
+
+func (noSockets) Dial(ctx context.Context, address string) (net.Conn, bool, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	return c, false, err
+}
+
+func (noSockets) Verify(context.Context, func() []int) error { return nil }
+
+func (noSockets) Drain(context.Context, time.Duration, func() []int) (Drained, error) {
+	return Drained{}, nil
+}
+
+// canHandOver says why a restart of g is a stop and a start, "" when the new generation can be ready first.
+func (d *processes) canHandOver(g generation) string {
+	if d.opt.Handover == nil {
+		return "off"
+	}
+	method, why := g.(*tree).sockets.Method()
+	if method == "off" {
+		return why
+	}
+	if len(g.(*tree).listeners()) == 0 {
+		return "it listens on no port"
+	}
+	return ""
+}
+
+// handOver starts a new generation beside old, turns all new connections to it when it is ready, and ends old when nobody needs
+// it any more. On error old serves as if nothing had been, and nothing of the new one is left.
+func (d *processes) handOver(ctx context.Context, old generation, number int, switched func(generation)) (generation, Drained, error) {
+	from := old.(*tree)
+	aside, err := d.setPIDFileAside(number)
+	if err != nil {
+		return nil, Drained{}, err
+	}
+	g, err := d.launch(ctx, number)
+	if err != nil {
+		aside.back()
+		return nil, Drained{}, err
+	}
+	to := g.(*tree)
+	written := aside.written()
+	if err := d.turnTo(ctx, to); err != nil {
+		if back := from.sockets.Take(); back != nil {
+			err = errors.Join(err, back)
+		}
+		d.giveUp(to)
+		aside.back()
+		return nil, Drained{}, err
+	}
+	switched(to)
+	drained, err := d.drain(ctx, from, to)
+	if err != nil && !to.gone() {
+		d.note(fmt.Sprintf("drain the old server: %v", err))
+	}
+	if to.gone() && from.master.Alive() && ctx.Err() == nil {
+		why := fmt.Errorf("the new server ended right after it had taken over: %s", to.Exit())
+		err := errors.Join(why, from.sockets.Take())
+		d.giveUp(to)
+		aside.back()
+		return nil, Drained{}, err
+	}
+	if err := d.end(context.WithoutCancel(ctx), from); err != nil {
+		d.note("the old server: " + err.Error())
+	}
+	aside.keep(written)
+	d.save(to, true)
+	return to, drained, nil
+}
+
+// turnTo sends the new connections to t, and makes sure that they get there.
+func (d *processes) turnTo(ctx context.Context, t *tree) error {
+	if err := t.sockets.Take(); err != nil {
+		return err
+	}
+	look, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if err := t.sockets.Verify(look, t.pids); err != nil {
+		return err
+	}
+	if probe := d.opt.Server.Probe; probe != nil && !d.opt.Server.ProbeSteers {
+		if err := probe(look); err != nil { // it could only be asked who answers to everybody
+			return err
+		}
+	}
+	return nil
+}
+
+// drain waits for the connections of the old generation, as long as the new one lives.
+func (d *processes) drain(ctx context.Context, from, to *tree) (Drained, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-to.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return from.sockets.Drain(ctx, d.opt.Server.DrainTimeout, from.pids)
+}
+
+func (t *tree) gone() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// pids are those of the tree's processes as they are now.
+func (t *tree) pids() []int {
+	infos, err := t.everybody()
+	if err != nil {
+		return nil
+	}
+	pids := make([]int, len(infos))
+	for i, info := range infos {
+		pids[i] = info.PID
+	}
+	return pids
+}
+
+// pidAside is the pid file of a master that serves while another one starts: servers refuse to start beside it, and both write it.
+type pidAside struct {
+	d     *processes
+	file  string // "": the server writes none
+	aside string
+}
+
+func (d *processes) setPIDFileAside(number int) (*pidAside, error) {
+	p := &pidAside{d: d, file: d.opt.Server.PIDFile}
+	if p.file == "" {
+		return p, nil
+	}
+	p.aside = fmt.Sprintf("%s.before-%d", p.file, number)
+	err := os.Rename(p.file, p.aside)
+	if errors.Is(err, fs.ErrNotExist) {
+		p.aside = ""
+		return p, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("set the pid file aside: %w", err)
+	}
+	return p, nil
+}
+
+// back makes the file that of the old master again.
+func (p *pidAside) back() {
+	if p.aside == "" {
+		return
+	}
+	if err := os.Rename(p.aside, p.file); err != nil {
+		p.d.note(fmt.Sprintf("the pid file of the server that goes on is lost: %v", err))
+	}
+}
+
+// written is what the new master has written.
+func (p *pidAside) written() []byte {
+	if p.file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(p.file)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// keep makes sure that the file is that of the new master: the old one removes it by its path when it ends.
+func (p *pidAside) keep(written []byte) {
+	if p.aside != "" {
+		_ = os.Remove(p.aside) // the old master may have
+	}
+	if written == nil {
+		return
+	}
+	if text, err := os.ReadFile(p.file); err == nil && string(text) == string(written) {
+		return
+	}
+	if err := renameio.WriteFile(p.file, written, 0o644); err != nil {
+		p.d.note(fmt.Sprintf("write the pid file of the new server again: %v", err))
+	}
+}
