@@ -3,6 +3,8 @@ package handover
 import (
 	"errors"
 	"os"
+	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -64,8 +66,11 @@ func ioctl(fd int, request uint, argument unsafe.Pointer) error {
 
 // notifier takes notifications one by one and has each answered.
 type notifier struct {
+	fd   int // of file
 	file *os.File
 	done chan struct{} // closed when it takes none any more
+
+	paused atomic.Bool
 }
 
 // newNotifier owns fd.
@@ -74,7 +79,7 @@ func newNotifier(fd int) (*notifier, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &notifier{os.NewFile(uintptr(fd), "seccomp notify"), make(chan struct{})}, nil
+	return &notifier{fd: fd, file: os.NewFile(uintptr(fd), "seccomp notify"), done: make(chan struct{})}, nil
 }
 
 // serve calls answer for each notification until close, or until nobody is left who could notify.
@@ -86,6 +91,9 @@ func (n *notifier) serve(answer func(fd int, q *notification) response) {
 	}
 	_ = conn.Read(func(fd uintptr) bool { // it fails only when the file is closed
 		for {
+			if n.paused.Load() {
+				return true
+			}
 			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 			_, err := unix.Poll(poll, 0)
 			switch {
@@ -114,6 +122,21 @@ func answerOne(fd int, answer func(fd int, q *notification) response) {
 func (n *notifier) close() {
 	n.file.Close()
 	<-n.done
+}
+
+// pause has serve return, and take nothing any more, without closing the file.
+func (n *notifier) pause() {
+	n.paused.Store(true)
+	_ = n.file.SetReadDeadline(time.Unix(1, 0)) // ends the wait
+	<-n.done
+}
+
+// resume goes on after a pause.
+func (n *notifier) resume(answer func(fd int, q *notification) response) {
+	n.paused.Store(false)
+	_ = n.file.SetReadDeadline(time.Time{})
+	n.done = make(chan struct{})
+	go n.serve(answer)
 }
 
 // valid reports whether whoever asked still waits: only then is its pid still its own.

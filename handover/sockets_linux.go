@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -25,7 +27,12 @@ type Sockets struct {
 	groups      map[Address]*group
 	serving     int // the generation that new connections go to; 0: there is none yet
 	said        map[string]bool
-	keeper      *keeper // nil: none
+
+	path   string                // where a keeper is found by the next hotreload; "": there is none
+	start  func(*exec.Cmd) error // starts it
+	keeper *keeper               // nil: none
+	// handedBack is set in a keeper that has given everything to the next hotreload.
+	handedBack atomic.Bool
 }
 
 // New returns the sockets of a server that has none yet. Notes are told to note.
@@ -34,6 +41,26 @@ func New(log *zap.Logger, note func(string)) (*Sockets, error) {
 		log = zap.NewNop()
 	}
 	return &Sockets{log: log, note: note, groups: map[Address]*group{}, said: map[string]bool{}}, nil
+}
+
+// KeepAt has everything kept for the next hotreload, which finds the keeper at path, a unix socket. start starts a command whose end somebody
+// waits for.
+func (a *Sockets) KeepAt(path string, start func(*exec.Cmd) error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.path, a.start = path, start
+}
+
+// Generation is one that was resumed; nil: there is none of that number.
+func (a *Sockets) Generation(number int) *Generation {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, g := range a.generations {
+		if g.number == number {
+			return g
+		}
+	}
+	return nil
 }
 
 func (a *Sockets) once(text string) {
@@ -320,7 +347,11 @@ func (a *Sockets) Drop() {
 }
 
 // Spares reports whether a process is there for the sockets, and not one of the server's.
-func (a *Sockets) Spares(pid int) bool { return false }
+func (a *Sockets) Spares(pid int) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.keeper != nil && a.keeper.pid == pid
+}
 
 func (a *Sockets) dropDead() {
 	for _, dead := range slices.Clone(a.generations) {
@@ -344,9 +375,7 @@ func (a *Sockets) Close() {
 	for _, g := range all {
 		g.Retire()
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dismiss()
 }
-
-// keep tells the keeper what there is to keep.
-func (a *Sockets) keep() {}
-
-type keeper struct{}

@@ -85,6 +85,11 @@ func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) 
 	for _, p := range a.Members {
 		t.members[p] = true
 	}
+	if d.opt.Handover != nil {
+		if sockets, known := d.opt.Handover.Resume(a.Generation); known {
+			t.sockets = sockets
+		}
+	}
 	if err := d.takeOver(t); err != nil {
 		return nil, err
 	}
@@ -334,7 +339,7 @@ func (d *processes) start(number int, token string) (*exec.Cmd, *output, Sockets
 		cmd.Stdin = d.opt.Output.Stdin
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	var sockets Sockets = noSockets{"off"}
+	var sockets Sockets = noSockets{noHandover}
 	if d.opt.Handover != nil {
 		sockets = d.opt.Handover.Begin(number, cmd)
 	}

@@ -109,7 +109,7 @@ func (b *booting) look(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	b.t.remember(v)
-	if b.rec != nil && slices.ContainsFunc(v.procs, func(s sighting) bool { return s.role == Manager || s.role.serves() }) {
+	if b.rec != nil && slices.ContainsFunc(v.procs, func(s sighting) bool { return s.isForked(b.s.Layout) }) {
 		b.rec.Cut()
 	}
 	if loop := b.o.loops(v, b.t.out.last()); loop != nil {
@@ -127,6 +127,14 @@ func (b *booting) look(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return b.answers(ctx, v)
+}
+
+// isForked reports whether s is for sure one of the processes that run the server, and no command that a starting master has run.
+func (s sighting) isForked(layout Layout) bool {
+	if layout == LayoutWorkerman { // there every child is taken for a worker
+		return strings.HasPrefix(s.title, "WorkerMan: worker process")
+	}
+	return s.role == Manager || s.role.serves()
 }
 
 // answers asks the probe, or without one the sockets that the server listens on. Another generation may serve on the same addresses: a

@@ -19,6 +19,8 @@ import (
 type Handover interface {
 	// Begin has cmd, which is about to be started, start as a generation of its own.
 	Begin(number int, cmd *exec.Cmd) Sockets
+	// Resume returns the sockets of a generation that an earlier hotreload started; false: they are not known.
+	Resume(number int) (Sockets, bool)
 	// Drop closes what a master that crashed has left open for the next one: there will be none.
 	Drop()
 	// Spares reports whether a process is there for the sockets, and none of the server's.
@@ -55,6 +57,9 @@ type Drained struct {
 	Cut  int // in the middle of one, or of a stream
 }
 
+// noHandover is why nothing is handed over where nothing should be.
+const noHandover = "off"
+
 // noSockets are those of a server whose sockets nobody hands over.
 type noSockets struct{ why string }
 
@@ -80,7 +85,7 @@ func (noSockets) Drain(context.Context, time.Duration, func() []int) (Drained, e
 // canHandOver says why a restart of g is a stop and a start, "" when the new generation can be ready first.
 func (d *processes) canHandOver(g generation) string {
 	if d.opt.Handover == nil {
-		return "off"
+		return noHandover
 	}
 	method, why := g.(*tree).sockets.Method()
 	if method == "off" {

@@ -119,6 +119,9 @@ func (t *tree) Preloaded() (watcher.Opened, bool) {
 // Handover is how its sockets survive a restart.
 func (t *tree) Handover() *HandoverStatus {
 	method, why := t.sockets.Method()
+	if why == noHandover {
+		return nil
+	}
 	st := &HandoverStatus{Method: method, Why: why, Listen: []string{}}
 	for _, l := range t.listeners() {
 		if t.sockets.Holds(l.Inode) {

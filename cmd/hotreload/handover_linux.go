@@ -9,25 +9,46 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/hotreload/hotreload/config"
+	"github.com/hotreload/hotreload/control"
 	"github.com/hotreload/hotreload/handover"
 	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
 )
 
-// handoverOf is nil where every restart is to be a stop and a start.
-func handoverOf(cfg *config.Config, log *zap.Logger, note func(string)) (supervisor.Handover, error) {
-	switch cfg.Server.Kind {
+// handoverOf is nil where every restart is to be a stop and a start. adopts says that a server of an earlier hotreload is taken over.
+func (s *session) handoverOf(place control.Place, adopts bool) (supervisor.Handover, error) {
+	switch s.cfg.Server.Kind {
 	case config.KindNone, config.KindPHPFPM:
 		return nil, nil // of any program it is not known whether two of it get along; php-fpm keeps its sockets itself
 	}
-	if cfg.Restart.Handover == "off" {
+	if s.cfg.Restart.Handover == "off" || s.mode == supervisor.Attach {
 		return nil, nil
 	}
-	sockets, err := handover.New(log, note)
+	path := place.Socket + ".keeper"
+	if adopts {
+		sockets, err := handover.Resume(path, s.startBeside, s.log, s.report.Warn)
+		if err == nil {
+			s.closeSockets = sockets.Close
+			return handing{sockets}, nil
+		}
+		s.log.Debug("take over the sockets", zap.Error(err))
+	}
+	sockets, err := handover.New(s.log, s.report.Warn)
 	if err != nil {
 		return nil, err
 	}
+	sockets.KeepAt(path, s.startBeside)
+	s.closeSockets = sockets.Close
 	return handing{sockets}, nil
+}
+
+// startBeside starts a command that is none of the server's.
+func (s *session) startBeside(cmd *exec.Cmd) error {
+	if err := s.reaper.Start(cmd); err != nil {
+		return err
+	}
+	go s.reaper.Wait(cmd)
+	return nil
 }
 
 // handing is handover.Sockets in the supervisor's words.
@@ -35,6 +56,11 @@ type handing struct{ *handover.Sockets }
 
 func (h handing) Begin(number int, cmd *exec.Cmd) supervisor.Sockets {
 	return generation{h.Sockets.Begin(number, cmd)}
+}
+
+func (h handing) Resume(number int) (supervisor.Sockets, bool) {
+	g := h.Sockets.Generation(number)
+	return generation{g}, g != nil
 }
 
 // generation is handover.Generation in the supervisor's words.

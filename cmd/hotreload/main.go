@@ -15,6 +15,7 @@ import (
 
 func main() {
 	handover.ShimMain()
+	handover.KeeperMain()
 	if supervisor.RelayMain() {
 		return
 	}

@@ -31,6 +31,7 @@ import (
 // The test binary is hotreload itself, and the server that it supervises where no PHP is needed.
 func TestMain(m *testing.M) {
 	handover.ShimMain()
+	handover.KeeperMain()
 	if supervisor.RelayMain() {
 		return
 	}

@@ -36,6 +36,8 @@ type session struct {
 	keys   *keyboard       // nil: nobody types
 	starts bool            // a server is started: none was adopted
 
+	closeSockets func() // nil: there are none of ours
+
 	// master is whom signals are passed on to: the newest one, as it was written down for an adoption.
 	master atomic.Pointer[signals.Process]
 
@@ -222,10 +224,6 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 		opt.Server.Command = nil
 		return supervisor.New(opt)
 	}
-	var err error
-	if opt.Handover, err = handoverOf(cfg, s.log, s.report.Warn); err != nil {
-		return nil, err
-	}
 	place := s.lock.Place()
 	opt.Save = func(a supervisor.Adoption) error {
 		s.master.Store(&a.Master)
@@ -243,6 +241,9 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	}
 	opt.Adopt = adopt
 	s.starts = adopt == nil || !adopt.Master.Alive()
+	if opt.Handover, err = s.handoverOf(place, !s.starts); err != nil {
+		return nil, err
+	}
 	return supervisor.New(opt)
 }
 
@@ -319,6 +320,9 @@ func (s *session) clear() {
 	place := s.lock.Place()
 	if a, err := place.Load(); err == nil && a != nil && a.Master.Alive() {
 		return
+	}
+	if s.closeSockets != nil {
+		s.closeSockets()
 	}
 	err := place.Forget()
 	if dir, dirErr := place.PrivateDir(); dirErr == nil && filepath.IsAbs(dir) {
