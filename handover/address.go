@@ -21,10 +21,25 @@ type Address struct {
 }
 
 func (a Address) String() string {
-	if a.Path != "" {
+	switch {
+	case a.Path != "":
 		return "unix:" + a.Path
+	case a.V6Only:
+		return a.AddrPort.String() + v6Only
 	}
 	return a.AddrPort.String()
+}
+
+const v6Only = " (IPv6 only)"
+
+// ParseAddress reads what String writes.
+func ParseAddress(text string) (Address, error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok {
+		return Address{Path: path}, nil
+	}
+	plain, only := strings.CutSuffix(text, v6Only)
+	at, err := netip.ParseAddrPort(plain)
+	return Address{AddrPort: at, V6Only: only}, err
 }
 
 // IsUnix reports whether it is the address of a unix socket.

@@ -158,6 +158,9 @@ func (g *Generation) ports() map[uint16]bool {
 	for at := range g.sockets {
 		ports[at.AddrPort.Port()] = true
 	}
+	for _, at := range g.lost {
+		ports[at.AddrPort.Port()] = true
+	}
 	return ports
 }
 

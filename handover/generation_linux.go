@@ -20,9 +20,10 @@ type Generation struct {
 	theirs   *os.File // our copy of the shim's end, until it was started
 	notifier *notifier
 	sockets  map[Address]*socket
-	dead     bool   // its master crashed: its sockets wait for the next generation
-	sealed   bool   // it is ready: what is bound from now on is none of ours
-	why      string // why its sockets cannot be handed over, "" while they can
+	lost     []Address // where it listens on sockets of which we have no copy
+	dead     bool      // its master crashed: its sockets wait for the next generation
+	sealed   bool      // it is ready: what is bound from now on is none of ours
+	why      string    // why its sockets cannot be handed over, "" while they can
 }
 
 // Begin makes cmd start as a new generation. Started must follow, whether cmd was started or not.
@@ -233,6 +234,9 @@ func (g *Generation) Retire() {
 		s.retire()
 		a.left(g, address)
 		delete(g.sockets, address)
+	}
+	for _, address := range g.lost {
+		a.left(g, address) // its last holder has ended
 	}
 	a.forget(g)
 	n := g.notifier

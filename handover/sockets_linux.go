@@ -51,6 +51,23 @@ func (a *Sockets) KeepAt(path string, start func(*exec.Cmd) error) {
 	a.path, a.start = path, start
 }
 
+// Lost makes a generation of a server that runs, whose keeper was killed together with hotreload: it listens on these addresses, and
+// nobody has a copy of its sockets. The program that was attached to them still keeps joiners out, and a joiner can replace it.
+func (a *Sockets) Lost(number int, addresses []string) *Generation {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g := &Generation{all: a, number: number, sealed: true, sockets: map[Address]*socket{}}
+	for _, text := range addresses {
+		if address, err := ParseAddress(text); err == nil {
+			g.lost = append(g.lost, address)
+			a.joined(g, address)
+		}
+	}
+	a.generations = append(a.generations, g)
+	a.serving = number
+	return g
+}
+
 // Generation is one that was resumed; nil: there is none of that number.
 func (a *Sockets) Generation(number int) *Generation {
 	a.mu.Lock()
@@ -337,6 +354,21 @@ func (g *Generation) Holds(inode uint64) bool {
 		}
 	}
 	return false
+}
+
+// Listening are the addresses that this generation listens on.
+func (g *Generation) Listening() []string {
+	g.all.mu.Lock()
+	defer g.all.mu.Unlock()
+	out := []string{}
+	for address := range g.sockets {
+		out = append(out, address.String())
+	}
+	for _, address := range g.lost {
+		out = append(out, address.String())
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Drop closes what dead generations have left open.

@@ -101,6 +101,9 @@ func (l *loop) booted(ctx context.Context, op *operation, r opResult) error {
 	if r.found {
 		kind = EventAdopted
 		l.pending = l.pending.Merge(r.missed)
+		if why := r.gen.Crippled(); why != "" {
+			l.pending = l.pending.Merge(Plan{Action: Restart, Reasons: []string{why}})
+		}
 	}
 	l.notify(Event{Kind: kind, Took: time.Since(op.started), PID: masterPID(r.gen)})
 	l.next(ctx)

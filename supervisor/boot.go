@@ -85,9 +85,10 @@ func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) 
 	for _, p := range a.Members {
 		t.members[p] = true
 	}
-	if d.opt.Handover != nil {
-		if sockets, known := d.opt.Handover.Resume(a.Generation); known {
-			t.sockets = sockets
+	if d.opt.Handover != nil && len(a.Listen) > 0 {
+		var whole bool
+		if t.sockets, whole = d.opt.Handover.Resume(a.Generation, a.Listen); !whole {
+			t.crippled = "its sockets were lost with the hotreload that was killed, and a new worker could not bind any"
 		}
 	}
 	if err := d.takeOver(t); err != nil {

@@ -45,6 +45,7 @@ type generation interface {
 	Found() bool       // it ran before this hotreload did
 	LastLines() []string
 	Handover() *HandoverStatus
+	Crippled() string // why its workers must not be replaced, so that it has to be restarted at once; "": it is well
 	// Preloaded are the files that the master loaded before it forked; false: that is not known.
 	Preloaded() (watcher.Opened, bool)
 }

@@ -19,8 +19,9 @@ import (
 type Handover interface {
 	// Begin has cmd, which is about to be started, start as a generation of its own.
 	Begin(number int, cmd *exec.Cmd) Sockets
-	// Resume returns the sockets of a generation that an earlier hotreload started; false: they are not known.
-	Resume(number int) (Sockets, bool)
+	// Resume returns the sockets of a generation that an earlier hotreload started, and which listens on these addresses. whole is
+	// false when they were lost with it: then every bind of its processes fails, and none of its workers may be replaced.
+	Resume(number int, listen []string) (s Sockets, whole bool)
 	// Drop closes what a master that crashed has left open for the next one: there will be none.
 	Drop()
 	// Spares reports whether a process is there for the sockets, and none of the server's.
@@ -35,6 +36,8 @@ type Sockets interface {
 	Method() (method, why string)
 	// Seal says that the server is ready, and returns what it listens on.
 	Seal() []signals.Listener
+	// Listening are the addresses that are handed over, as Handover.Resume takes them.
+	Listening() []string
 	// Holds reports whether a socket is one of these.
 	Holds(inode uint64) bool
 	// Dial connects to this generation, though another one may take all new connections; false: to whoever listens there.
@@ -66,6 +69,7 @@ type noSockets struct{ why string }
 func (noSockets) Started()                   {}
 func (n noSockets) Method() (string, string) { return "off", n.why }
 func (noSockets) Seal() []signals.Listener   { return nil }
+func (noSockets) Listening() []string        { return []string{} }
 func (noSockets) Holds(uint64) bool          { return false }
 func (noSockets) Take() error                { return nil }
 func (noSockets) Retire()                    {}

@@ -28,6 +28,7 @@ type fakeGeneration struct {
 	found   bool
 
 	preloaded watcher.Opened // nil: not known
+	crippled  string
 }
 
 func (g *fakeGeneration) Number() int               { return g.number }
@@ -38,6 +39,7 @@ func (g *fakeGeneration) LastLines() []string       { return []string{"last word
 func (g *fakeGeneration) Oldest() time.Time         { return g.since }
 func (g *fakeGeneration) Found() bool               { return g.found }
 func (g *fakeGeneration) Handover() *HandoverStatus { return nil }
+func (g *fakeGeneration) Crippled() string          { return g.crippled }
 func (g *fakeGeneration) Preloaded() (watcher.Opened, bool) {
 	return g.preloaded, g.preloaded != nil
 }

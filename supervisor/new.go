@@ -67,6 +67,7 @@ func (d *processes) save(t *tree, ready bool) {
 	err := d.opt.Save(Adoption{
 		Master: t.master, Generation: t.number, Group: t.group, Token: t.token, BootID: BootID(),
 		Members: t.processes(), Mode: d.opt.Mode, Ready: ready, Hotreload: os.Getpid(), Preloaded: t.loaded,
+		Listen: t.Handover().listen(),
 	})
 	if err != nil {
 		d.note("a later hotreload could not adopt this server: " + err.Error())

@@ -120,6 +120,7 @@ type Adoption struct {
 	Mode       Mode              `json:"mode"`
 	Ready      bool              `json:"ready"`     // false: it was starting
 	Hotreload  int               `json:"hotreload"` // pid of the hotreload that wrote it
+	Listen     []string          `json:"listen"`    // addresses that are handed over at a restart
 	Preloaded  *watcher.Opened   `json:"preloaded"` // files that the master loaded before it forked; null: not known
 }
 

@@ -58,9 +58,11 @@ func (h handing) Begin(number int, cmd *exec.Cmd) supervisor.Sockets {
 	return generation{h.Sockets.Begin(number, cmd)}
 }
 
-func (h handing) Resume(number int) (supervisor.Sockets, bool) {
-	g := h.Sockets.Generation(number)
-	return generation{g}, g != nil
+func (h handing) Resume(number int, listen []string) (supervisor.Sockets, bool) {
+	if g := h.Sockets.Generation(number); g != nil {
+		return generation{g}, true
+	}
+	return generation{h.Sockets.Lost(number, listen)}, false
 }
 
 // generation is handover.Generation in the supervisor's words.
