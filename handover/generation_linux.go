@@ -16,8 +16,8 @@ import (
 type Generation struct {
 	all      *Sockets
 	number   int
-	shim     *os.File // nil once it was heard
-	theirs   *os.File // our copy of the shim's end, until it was started
+	shim     *os.File   // nil once it was heard
+	theirs   []*os.File // our copies of what is passed on, until it was started
 	notifier *notifier
 	sockets  map[Address]*socket
 	lost     []Address // where it listens on sockets of which we have no copy
@@ -32,21 +32,33 @@ func (a *Sockets) Begin(number int, cmd *exec.Cmd) *Generation {
 	defer a.mu.Unlock()
 	g := &Generation{all: a, number: number, sockets: map[Address]*socket{}}
 	a.generations = append(a.generations, g)
+	if len(cmd.ExtraFiles) > 0 {
+		g.fail(errors.New("descriptors are passed on by number already"))
+		return g
+	}
+	if a.passes {
+		if err := g.pass(cmd); err != nil {
+			g.fail(err)
+		}
+	}
+	g.theirs = slices.Clone(cmd.ExtraFiles)
 	shim, err := wrap(cmd)
 	if err != nil {
 		g.fail(err)
 		return g
 	}
-	g.shim, g.theirs = shim, cmd.ExtraFiles[0]
+	g.shim, g.theirs = shim, cmd.ExtraFiles
 	return g
 }
 
 // Started listens to the shim, and answers the binds from then on. It returns when the shim is about to become the server.
 func (g *Generation) Started() {
+	for _, f := range g.theirs {
+		f.Close()
+	}
 	if g.shim == nil {
 		return
 	}
-	g.theirs.Close()
 	said, err := hear(g.shim)
 	g.all.mu.Lock()
 	defer g.all.mu.Unlock()
@@ -79,8 +91,11 @@ func (g *Generation) fail(err error) {
 func (g *Generation) Method() (method, why string) {
 	g.all.mu.Lock()
 	defer g.all.mu.Unlock()
-	if g.why != "" {
+	switch {
+	case g.why != "":
 		return "off", g.why
+	case g.all.passes:
+		return "pass", ""
 	}
 	return "interpose", ""
 }
@@ -176,7 +191,7 @@ func (g *Generation) bind(fd int, q *notification, c caller, theirs int, s *sock
 		}
 		return response{} // bound, as far as the server can tell
 	}
-	if g.sealed {
+	if g.sealed || !a.wanted(address) {
 		s.close()
 		return goOn
 	}

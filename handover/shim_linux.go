@@ -6,6 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -16,26 +19,42 @@ import (
 // shimName is what the shim is called in its arguments, and how it knows itself.
 const shimName = "hotreload-shim"
 
-// shimSocket is the descriptor through which the shim says how it went, before it becomes the server.
-const shimSocket = 3
+// firstPassed is the number of the first descriptor that is passed on (SD_LISTEN_FDS_START). Behind those that are for the server comes the
+// one through which the shim says how it went, before it becomes the server.
+const firstPassed = 3
 
 // ShimMain is the whole life of a shim. A program that uses this package calls it first in main. It returns only in a process that is none.
 //
 // Whatever fails, the server is started all the same: without the filter it binds its sockets by itself.
 func ShimMain() {
-	if len(os.Args) < 3 || os.Args[0] != shimName {
+	if len(os.Args) < 4 || os.Args[0] != shimName {
 		return
 	}
+	passed, err := strconv.Atoi(os.Args[1])
+	if err != nil {
+		return
+	}
+	socket := firstPassed + passed
 	runtime.LockOSThread() // a filter is one of the thread's; the thread that executes the server is the one that survives
 	notify, privileged, err := installFilter()
-	report(notify, privileged, err)
-	unix.Close(shimSocket)
+	report(socket, notify, privileged, err)
+	unix.Close(socket)
 	if notify >= 0 {
 		unix.Close(notify)
 	}
-	err = syscall.Exec(os.Args[1], os.Args[2:], os.Environ())
-	fmt.Fprintf(os.Stderr, "start %s: %v\n", os.Args[1], err)
+	err = syscall.Exec(os.Args[2], os.Args[3:], environment(passed))
+	fmt.Fprintf(os.Stderr, "start %s: %v\n", os.Args[2], err)
 	os.Exit(127)
+}
+
+// environment tells the server of what is passed on to it: sd_listen_fds(3). Only here its pid is known.
+func environment(passed int) []string {
+	if passed == 0 {
+		return os.Environ()
+	}
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "LISTEN_") })
+	return append(env, fmt.Sprintf("LISTEN_PID=%d", os.Getpid()), fmt.Sprintf("LISTEN_FDS=%d", passed),
+		fmt.Sprintf("LISTEN_FDS_START=%d", firstPassed)) // the last is Swoole's
 }
 
 // installFilter returns the descriptor of the notifications, and whether no_new_privs was not needed for it.
@@ -89,7 +108,7 @@ func sockFprog(raw []bpf.RawInstruction) unix.SockFprog {
 }
 
 // report tells hotreload what became of the filter: the descriptor of its notifications, or why there is none.
-func report(notify int, privileged bool, failure error) {
+func report(socket, notify int, privileged bool, failure error) {
 	text, rights := "no_new_privs", []byte(nil)
 	switch {
 	case failure != nil:
@@ -100,14 +119,11 @@ func report(notify int, privileged bool, failure error) {
 			text = "privileged"
 		}
 	}
-	_ = unix.Sendmsg(shimSocket, []byte(text), rights, nil, 0) // hotreload is gone: then nobody answers, and the keeper is not there yet
+	_ = unix.Sendmsg(socket, []byte(text), rights, nil, 0) // hotreload is gone: then nobody answers, and the keeper is not there yet
 }
 
 // wrap makes cmd start through a shim. What it says can be read from the returned file, once.
 func wrap(cmd *exec.Cmd) (*os.File, error) {
-	if len(cmd.ExtraFiles) > 0 {
-		return nil, errors.New("descriptors are passed on by number already")
-	}
 	path := cmd.Path
 	if cmd.Err != nil {
 		return nil, cmd.Err
@@ -117,8 +133,9 @@ func wrap(cmd *exec.Cmd) (*os.File, error) {
 		return nil, fmt.Errorf("socket pair for the shim: %w", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "shim")
-	cmd.ExtraFiles = []*os.File{theirs}
-	cmd.Args = append([]string{shimName, path}, cmd.Args...)
+	passed := len(cmd.ExtraFiles)
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
+	cmd.Args = append([]string{shimName, strconv.Itoa(passed), path}, cmd.Args...)
 	cmd.Path = "/proc/self/exe" // this program, also when its file was replaced meanwhile
 	return os.NewFile(uintptr(pair[0]), "shim"), nil
 }

@@ -27,6 +27,8 @@ type Sockets struct {
 	groups      map[Address]*group
 	serving     int // the generation that new connections go to; 0: there is none yet
 	said        map[string]bool
+	only        []Address // what is handed over; none: whatever is bound
+	passes      bool      // they are opened here, and passed on
 
 	path   string                // where a keeper is found by the next hotreload; "": there is none
 	start  func(*exec.Cmd) error // starts it

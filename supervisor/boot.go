@@ -176,7 +176,7 @@ func (d *processes) clearPIDFile() error {
 // advise says once what a person should know of a server in SWOOLE_BASE mode, where the workers are children of the master.
 func (d *processes) advise(v view) {
 	manager := slices.ContainsFunc(v.procs, func(s sighting) bool { return s.role == Manager })
-	if d.advised || d.opt.Server.Layout != LayoutSwoole || manager || len(v.serving(false)) == 0 {
+	if d.advised || d.opt.Server.Layout != LayoutSwoole || manager || len(v.serving(false)) == 0 || d.opt.Mode == Run && d.opt.Handover != nil {
 		return
 	}
 	d.advised = true

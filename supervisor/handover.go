@@ -95,10 +95,24 @@ func (d *processes) canHandOver(g generation) string {
 	if method == "off" {
 		return why
 	}
-	if len(g.(*tree).listeners()) == 0 {
-		return "it listens on no port"
+	if len(g.(*tree).sockets.Listening()) == 0 {
+		return "it listens on no port that could be handed over"
+	}
+	if d.opt.Headroom != nil {
+		return d.opt.Headroom(g.(*tree).size())
 	}
 	return ""
+}
+
+// size is the memory of the tree in bytes, what its processes share counted for each: never too little.
+func (t *tree) size() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var all int64
+	for _, s := range t.last.procs {
+		all += s.RSS
+	}
+	return all
 }
 
 // handOver starts a new generation beside old, turns all new connections to it when it is ready, and ends old when nobody needs

@@ -217,9 +217,11 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 			return w.outcome(opResult{gen: gen}, Restart, Failed, ev, err.Error()+"; nothing was stopped")
 		}
 		ev.old = workerPIDs(gen)
-		if w.driver.canHandOver(gen) == "" {
+		why := w.driver.canHandOver(gen)
+		if why == "" {
 			return w.handOver(ctx, gen, prep, ev)
 		}
+		w.sayStops(ctx, why)
 		if err := w.driver.end(ctx, gen); err != nil {
 			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
 		}
@@ -233,6 +235,13 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	}
 	ev.new = workerPIDs(g)
 	return w.outcome(opResult{gen: g}, Restart, Verified, ev, "")
+}
+
+// sayStops says why the old server is ended before the new one is started, where that is not what was asked for.
+func (w *worker) sayStops(ctx context.Context, why string) {
+	if why != noHandover && w.opt.Handover != nil {
+		w.emit(ctx, Event{Kind: EventNote, Detail: "the server is stopped and started, requests meanwhile fail: " + why})
+	}
 }
 
 // handOver starts the new server beside the old one. If that does not work, the old one was never touched.

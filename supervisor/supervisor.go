@@ -99,6 +99,7 @@ type Options struct {
 	WatchStatus  func() *WatchStatus        // nil: Status.Watch is nil
 	ChangedSince func(t time.Time) []string // files changed while nobody watched; nil: none
 	Handover     Handover                   // nil: every restart is a stop and a start
+	Headroom     func(need int64) string    // why two servers of that size, in bytes, cannot run at a time; nil: they always can
 	Adopt        *Adoption                  // a server that runs already; nil: start one
 	Reaper       *signals.Reaper            // starts and waits for all children
 	Output       Output                     // where the server's output goes

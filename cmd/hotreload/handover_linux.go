@@ -29,7 +29,7 @@ func (s *session) handoverOf(place control.Place, adopts bool) (supervisor.Hando
 		sockets, err := handover.Resume(path, s.startBeside, s.log, s.report.Warn)
 		if err == nil {
 			s.closeSockets = sockets.Close
-			return handing{sockets}, nil
+			return handing{sockets}, sockets.Restrict(s.cfg.Restart.Listen, s.cfg.Restart.Handover == "pass")
 		}
 		s.log.Debug("take over the sockets", zap.Error(err))
 	}
@@ -39,7 +39,7 @@ func (s *session) handoverOf(place control.Place, adopts bool) (supervisor.Hando
 	}
 	sockets.KeepAt(path, s.startBeside)
 	s.closeSockets = sockets.Close
-	return handing{sockets}, nil
+	return handing{sockets}, sockets.Restrict(s.cfg.Restart.Listen, s.cfg.Restart.Handover == "pass")
 }
 
 // startBeside starts a command that is none of the server's.

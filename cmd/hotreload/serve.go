@@ -244,6 +244,7 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	if opt.Handover, err = s.handoverOf(place, !s.starts); err != nil {
 		return nil, err
 	}
+	opt.Headroom = headroom
 	return supervisor.New(opt)
 }
 
