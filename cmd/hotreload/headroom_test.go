@@ -40,7 +40,7 @@ func TestHeadroom(t *testing.T) {
 		{"/odd", 1 << 40, true}, {"/missing", 1 << 40, true}, {"/", 1 << 40, true},
 	} {
 		why := headroomIn(root, test.path, test.need)
-		if (why == "") != test.ok || !test.ok && !strings.Contains(why, "the limit is 100") {
+		if (why == "") != test.ok || !test.ok && !strings.Contains(why, "the limit is 104.9 MB") {
 			t.Errorf("%s, %d: %q", test.path, test.need, why)
 		}
 	}
