@@ -150,9 +150,11 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, sw
 		aside.back()
 		return nil, Drained{}, err
 	}
+	release := aside.guard(written)
 	if err := d.end(context.WithoutCancel(ctx), from); err != nil {
 		d.note("the old server: " + err.Error())
 	}
+	release()
 	aside.keep(written)
 	d.save(to, true)
 	return to, drained, nil
@@ -256,6 +258,28 @@ func (p *pidAside) written() []byte {
 		return nil
 	}
 	return text
+}
+
+// guard puts the file of the new master back as soon as the old one has removed it, until release is called.
+func (p *pidAside) guard(written []byte) (release func()) {
+	if written == nil {
+		return func() {}
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			case <-time.After(paceMin):
+			}
+			if _, err := os.Lstat(p.file); errors.Is(err, fs.ErrNotExist) {
+				p.keep(written)
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
 }
 
 // keep makes sure that the file is that of the new master: the old one removes it by its path when it ends.
