@@ -55,6 +55,9 @@ type fakeDriver struct {
 	during               func()     // what happens in the middle of each reload
 	found                bool
 	hands                bool // a restart is a handover
+	conflicts            bool // ... which another server is in the way of
+	crippled             string
+	preloaded            [][]string // by the generations, one after the other
 	since                time.Time
 
 	mu       sync.Mutex
@@ -124,7 +127,11 @@ func (d *fakeDriver) boot(ctx context.Context, number int) (generation, error) {
 	if d.bootErr != nil {
 		return nil, d.bootErr
 	}
-	d.gen = &fakeGeneration{number: number, started: time.Now(), done: make(chan struct{}), found: d.found, since: d.since}
+	d.gen = &fakeGeneration{number: number, started: time.Now(), done: make(chan struct{}), found: d.found, since: d.since, crippled: d.crippled}
+	d.found, d.crippled = false, ""
+	if len(d.preloaded) > 0 {
+		d.gen.preloaded, d.preloaded = d.preloaded[0], d.preloaded[1:]
+	}
 	return d.gen, nil
 }
 
@@ -158,6 +165,9 @@ func (d *fakeDriver) canHandOver(generation) string {
 
 func (d *fakeDriver) handOver(ctx context.Context, old generation, number int, switched func(generation)) (generation, Drained, error) {
 	d.called("handover")
+	if d.conflicts {
+		return nil, Drained{}, &bootError{what: "it ended", lines: []string{"Address already in use"}}
+	}
 	g, err := d.boot(ctx, number)
 	if err != nil {
 		return nil, Drained{}, err
