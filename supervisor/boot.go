@@ -22,12 +22,13 @@ import (
 
 // processes is the driver on real processes.
 type processes struct {
-	opt     *Options
-	kernel  kernel
-	log     *zap.Logger
-	note    func(string) // something worth a line
-	inexact bool         // it was said that recordings are not exact
-	advised bool         // what a person should know of this kind of server was said
+	opt       *Options
+	kernel    kernel
+	log       *zap.Logger
+	note      func(string) // something worth a line
+	replacing *tree        // what a generation that is being started is to replace; nil: nothing
+	inexact   bool         // it was said that recordings are not exact
+	advised   bool         // what a person should know of this kind of server was said
 }
 
 // bootError says why a server did not get ready.
@@ -47,6 +48,7 @@ func (d *processes) boot(ctx context.Context, number int) (generation, error) {
 	}
 	if a := d.opt.Adopt; a != nil {
 		d.opt.Adopt = nil // a second start is a start
+		a = d.choose(ctx, a)
 		if a.Master.Alive() {
 			return d.adopt(ctx, a)
 		}
@@ -77,6 +79,28 @@ func (d *processes) attach(number int) (generation, error) {
 }
 
 func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) {
+	t := d.treeOf(a)
+	d.restorePIDFile(a)
+	if err := d.takeOver(t); err != nil {
+		return nil, err
+	}
+	if !a.Ready {
+		// It was starting when hotreload was killed.
+		b := &booting{d: d, s: &d.opt.Server, t: t, root: a.Master, begin: time.Now(), detached: time.Now()}
+		if err := b.wait(ctx); err != nil {
+			d.giveUp(t)
+			return nil, err
+		}
+	}
+	if a.Old.Runs() {
+		d.replace(ctx, a.Old, t)
+	}
+	d.save(t, true)
+	return t, nil
+}
+
+// treeOf is the generation that an earlier hotreload wrote down.
+func (d *processes) treeOf(a *Adoption) *tree {
 	t := d.newTree(a.Generation, a.Master, 0, &output{})
 	t.ours, t.found, t.token, t.loaded = true, true, a.Token, a.Preloaded
 	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
@@ -91,19 +115,7 @@ func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) 
 			t.crippled = "its sockets were lost with the hotreload that was killed, and a new worker could not bind any"
 		}
 	}
-	if err := d.takeOver(t); err != nil {
-		return nil, err
-	}
-	if !a.Ready {
-		// It was starting when hotreload was killed.
-		b := &booting{d: d, s: &d.opt.Server, t: t, root: a.Master, begin: time.Now(), detached: time.Now()}
-		if err := b.wait(ctx); err != nil {
-			d.giveUp(t)
-			return nil, err
-		}
-	}
-	d.save(t, true)
-	return t, nil
+	return t
 }
 
 // takeOver watches a master that is not our child, and looks at its tree once.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -123,8 +125,12 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, sw
 	if err != nil {
 		return nil, Drained{}, err
 	}
+	d.replacing = from
+	defer func() { d.replacing = nil }()
 	g, err := d.launch(ctx, number)
 	if err != nil {
+		d.replacing = nil
+		d.save(from, true)
 		aside.back()
 		return nil, Drained{}, err
 	}
@@ -135,6 +141,8 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, sw
 			err = errors.Join(err, back)
 		}
 		d.giveUp(to)
+		d.replacing = nil
+		d.save(from, true)
 		aside.back()
 		return nil, Drained{}, err
 	}
@@ -147,6 +155,8 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, sw
 		why := fmt.Errorf("the new server ended right after it had taken over: %s", to.Exit())
 		err := errors.Join(why, from.sockets.Take())
 		d.giveUp(to)
+		d.replacing = nil
+		d.save(from, true)
 		aside.back()
 		return nil, Drained{}, err
 	}
@@ -156,8 +166,44 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, sw
 	}
 	release()
 	aside.keep(written)
+	d.replacing = nil
 	d.save(to, true)
 	return to, drained, nil
+}
+
+// choose decides which of two servers is adopted when hotreload was killed while one was about to replace the other: the new one only if it
+// had got ready. What is not chosen and not whole is ended.
+func (d *processes) choose(ctx context.Context, a *Adoption) *Adoption {
+	if !a.Old.Runs() || a.Ready && a.Master.Alive() {
+		return a
+	}
+	d.note(fmt.Sprintf("the server that was to replace master %d had not got ready: it is ended", a.Old.Master.PID))
+	t := d.treeOf(a)
+	if err := d.kill(t); err != nil {
+		d.note(err.Error())
+	}
+	t.sockets.Retire()
+	return a.Old
+}
+
+// replace ends the old server in favour of t, as handOver would have if hotreload had not been killed.
+func (d *processes) replace(ctx context.Context, a *Adoption, t *tree) {
+	if err := t.sockets.Take(); err != nil {
+		d.note(err.Error())
+	}
+	old := d.treeOf(a)
+	old.watch()
+	aside := &pidAside{d: d, file: d.opt.Server.PIDFile}
+	written := aside.writtenBy(t.master)
+	if _, err := d.drain(ctx, old, t); err != nil {
+		d.note(fmt.Sprintf("drain the old server: %v", err))
+	}
+	release := aside.guard(written)
+	if err := d.end(context.WithoutCancel(ctx), old); err != nil {
+		d.note("the old server: " + err.Error())
+	}
+	release()
+	aside.keep(written)
 }
 
 // turnTo sends the new connections to t, and makes sure that they get there.
@@ -221,12 +267,15 @@ type pidAside struct {
 	aside string
 }
 
+// asideInfix stands between the name of a pid file and the number of the generation that it was set aside for.
+const asideInfix = ".before-"
+
 func (d *processes) setPIDFileAside(number int) (*pidAside, error) {
 	p := &pidAside{d: d, file: d.opt.Server.PIDFile}
 	if p.file == "" {
 		return p, nil
 	}
-	p.aside = fmt.Sprintf("%s.before-%d", p.file, number)
+	p.aside = fmt.Sprintf("%s%s%d", p.file, asideInfix, number)
 	err := os.Rename(p.file, p.aside)
 	if errors.Is(err, fs.ErrNotExist) {
 		p.aside = ""
@@ -280,6 +329,36 @@ func (p *pidAside) guard(written []byte) (release func()) {
 		}
 	}()
 	return func() { close(quit); <-done }
+}
+
+// writtenBy is the pid file, if it names this master.
+func (p *pidAside) writtenBy(master signals.Process) []byte {
+	if pid, err := signals.ReadPIDFile(p.file); p.file == "" || err != nil || pid != master.PID {
+		return nil
+	}
+	return p.written()
+}
+
+// restorePIDFile brings the pid file of a back that was set aside when hotreload was killed, and removes what else was.
+func (d *processes) restorePIDFile(a *Adoption) {
+	file := d.opt.Server.PIDFile
+	if file == "" {
+		return
+	}
+	asides, _ := filepath.Glob(globQuote(file) + asideInfix + "*")
+	for _, aside := range asides {
+		pid, err := signals.ReadPIDFile(aside)
+		if _, missing := os.Lstat(file); err == nil && pid == a.Master.PID && errors.Is(missing, fs.ErrNotExist) {
+			_ = os.Rename(aside, file) // else it stays missing, and is judged so
+			continue
+		}
+		_ = os.Remove(aside)
+	}
+}
+
+// globQuote makes a path a pattern that matches only itself: filepath.Match.
+func globQuote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // keep makes sure that the file is that of the new master: the old one removes it by its path when it ends.

@@ -349,7 +349,7 @@ func (w *worker) prepare(ctx context.Context, gen generation, action Action) (Pr
 }
 
 // adopts reports whether what comes first is not a start, but taking over a server that runs.
-func (w *worker) adopts() bool { return w.op.boot && w.opt.Adopt != nil && w.opt.Adopt.Master.Alive() }
+func (w *worker) adopts() bool { return w.op.boot && w.opt.Adopt.Runs() }
 
 func (w *worker) start(ctx context.Context, prep Preparation) (generation, error) {
 	w.emit(ctx, Event{Kind: eventStarts})

@@ -122,6 +122,7 @@ type Adoption struct {
 	Ready      bool              `json:"ready"`     // false: it was starting
 	Hotreload  int               `json:"hotreload"` // pid of the hotreload that wrote it
 	Listen     []string          `json:"listen"`    // addresses that are handed over at a restart
+	Old        *Adoption         `json:"old"`       // the server that this one was about to replace; null: none
 	Preloaded  *watcher.Opened   `json:"preloaded"` // files that the master loaded before it forked; null: not known
 }
 
@@ -149,6 +150,19 @@ type Preparation struct {
 	Restart string
 	// Started is called when a server that was started after this serves. nil: nobody wants to know.
 	Started func()
+}
+
+// Runs reports whether there is a server to adopt.
+func (a *Adoption) Runs() bool {
+	return a != nil && (a.Master.Alive() || a.Old.Runs())
+}
+
+// Masters are those of the servers that it tells of.
+func (a *Adoption) Masters() []signals.Process {
+	if a == nil {
+		return nil
+	}
+	return append([]signals.Process{a.Master}, a.Old.Masters()...)
 }
 
 // Refusal is the error of a gate: the new code is not fit to replace the old.

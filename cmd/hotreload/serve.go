@@ -236,11 +236,11 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	if note != "" {
 		s.report.Warn(note)
 	}
-	if adopt != nil && adopt.Mode != s.mode && adopt.Master.Alive() {
+	if adopt.Runs() && adopt.Mode != s.mode {
 		s.report.Warn(fmt.Sprintf("the server was started by `hotreload %s`, and keeps its settings until it is restarted", adopt.Mode))
 	}
 	opt.Adopt = adopt
-	s.starts = adopt == nil || !adopt.Master.Alive()
+	s.starts = !adopt.Runs()
 	if opt.Handover, err = s.handoverOf(place, !s.starts); err != nil {
 		return nil, err
 	}
@@ -319,7 +319,7 @@ func (s *session) clear() {
 		return
 	}
 	place := s.lock.Place()
-	if a, err := place.Load(); err == nil && a != nil && a.Master.Alive() {
+	if a, err := place.Load(); err == nil && a.Runs() {
 		return
 	}
 	if s.closeSockets != nil {
