@@ -140,6 +140,9 @@ func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func()
 			maps.DeleteFunc(had, func(id connectionID, _ connection) bool { return now[id].accepted && !held[now[id].inode] })
 			continue
 		}
+		if err := g.addUnix(left); err != nil {
+			return Drain{}, err
+		}
 		if done, d := drained(left, looked, limit); done {
 			return d, nil
 		}
@@ -161,6 +164,7 @@ func (g *Generation) ports() map[uint16]bool {
 	for _, at := range g.lost {
 		ports[at.AddrPort.Port()] = true
 	}
+	delete(ports, 0) // of unix sockets
 	return ports
 }
 
@@ -193,6 +197,12 @@ func (g *Generation) Verify(ctx context.Context, pids func() []int) error {
 	}
 	g.all.mu.Unlock()
 	for _, at := range addresses {
+		if at.IsUnix() {
+			if err := g.reachesUnix(ctx, at); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := reaches(ctx, at, pids); err != nil {
 			return err
 		}

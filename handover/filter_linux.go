@@ -23,18 +23,29 @@ const (
 var architectures = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64, "riscv64": unix.AUDIT_ARCH_RISCV64}
 
 // bindFilter stops at bind(2) of the native architecture, and lets everything else through. The length of the address is looked at
-// first, so that netlink and packet sockets, of which a process may bind many, are never stopped.
-func bindFilter() ([]bpf.Instruction, bool) {
+// first, so that netlink and packet sockets, of which a process may bind many, are never stopped. With unlinks it also stops where a
+// path is removed.
+func bindFilter(unlinks bool) ([]bpf.Instruction, bool) {
 	arch, known := architectures[runtime.GOARCH]
-	return []bpf.Instruction{
-		bpf.LoadAbsolute{Off: dataNR, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_BIND, SkipTrue: 6},
+	var more []bpf.Instruction
+	if unlinks {
+		for i, call := range unlinkCalls {
+			notify := uint8(len(unlinkCalls) - i + 3) // past the others, and past what is below
+			more = append(more, bpf.JumpIf{Cond: bpf.JumpEqual, Val: call, SkipTrue: notify})
+		}
+	}
+	program := []bpf.Instruction{
 		bpf.LoadAbsolute{Off: dataArch, Size: 4},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: arch, SkipTrue: 4},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: arch, SkipTrue: uint8(len(more) + 6)},
+		bpf.LoadAbsolute{Off: dataNR, Size: 4},
+	}
+	program = append(program, more...)
+	return append(program,
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.SYS_BIND, SkipTrue: 4},
 		bpf.LoadAbsolute{Off: lengthArg, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: netlinkLen, SkipTrue: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: packetLen, SkipTrue: 1},
 		bpf.RetConstant{Val: retNotify},
 		bpf.RetConstant{Val: retAllow},
-	}, known
+	), known
 }

@@ -20,10 +20,11 @@ type Generation struct {
 	theirs   []*os.File // our copies of what is passed on, until it was started
 	notifier *notifier
 	sockets  map[Address]*socket
-	lost     []Address // where it listens on sockets of which we have no copy
-	dead     bool      // its master crashed: its sockets wait for the next generation
-	sealed   bool      // it is ready: what is bound from now on is none of ours
-	why      string    // why its sockets cannot be handed over, "" while they can
+	lost     []Address         // where it listens on sockets of which we have no copy
+	lostUnix map[string]*names // those of them that have a path, by it
+	dead     bool              // its master crashed: its sockets wait for the next generation
+	sealed   bool              // it is ready: what is bound from now on is none of ours
+	why      string            // why its sockets cannot be handed over, "" while they can
 }
 
 // Begin makes cmd start as a new generation. Started must follow, whether cmd was started or not.
@@ -48,6 +49,10 @@ func (a *Sockets) Begin(number int, cmd *exec.Cmd) *Generation {
 		return g
 	}
 	g.shim, g.theirs = shim, cmd.ExtraFiles
+	if a.guardsPaths() {
+		cmd.Args[0] = unlinkShimName
+	}
+	a.beware()
 	return g
 }
 
@@ -105,6 +110,9 @@ var goOn = response{Flags: flagContinue}
 
 // answer decides about one bind.
 func (g *Generation) answer(fd int, q *notification) response {
+	if q.Data.NR != unix.SYS_BIND {
+		return g.answerUnlink(fd, q)
+	}
 	theirs := int(int32(q.Data.Args[0]))
 	c, err := callerOf(int(q.PID))
 	if err != nil {
@@ -172,24 +180,14 @@ func (g *Generation) bind(fd int, q *notification, c caller, theirs int, s *sock
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if address.IsUnix() {
-		s.close()
-		a.once(fmt.Sprintf("unix sockets are not handed over: %s has a gap at a restart", address))
-		return goOn
+		return g.bindUnix(fd, q, c, theirs, s, address)
 	}
 	ours := g.sockets[address]
 	if ours == nil {
 		ours = a.orphaned(g, address)
 	}
 	if ours != nil {
-		defer s.close()
-		if err := sameBlocking(ours, s); err != nil {
-			a.log.Warn("copy O_NONBLOCK", zap.Error(err))
-		}
-		if err := replace(fd, q, ours.fd, theirs, c.closesOnExec(theirs)); err != nil {
-			g.fail(fmt.Errorf("give the server the socket of %s: %w", address, err))
-			return goOn
-		}
-		return response{} // bound, as far as the server can tell
+		return g.give(fd, q, c, theirs, s, ours, address)
 	}
 	if g.sealed || !a.wanted(address) {
 		s.close()
@@ -202,6 +200,19 @@ func (g *Generation) bind(fd int, q *notification, c caller, theirs int, s *sock
 	}
 	g.sockets[address] = s
 	return goOn
+}
+
+// give puts ours in the place of the server's own socket.
+func (g *Generation) give(fd int, q *notification, c caller, theirs int, s, ours *socket, address Address) response {
+	defer s.close()
+	if err := sameBlocking(ours, s); err != nil {
+		g.all.log.Warn("copy O_NONBLOCK", zap.Error(err))
+	}
+	if err := replace(fd, q, ours.fd, theirs, c.closesOnExec(theirs)); err != nil {
+		g.fail(fmt.Errorf("give the server the socket of %s: %w", address, err))
+		return goOn
+	}
+	return response{} // bound, as far as the server can tell
 }
 
 // sameBlocking makes ours block if, and only if, theirs did: a blocking server spins on a socket that does not.
@@ -223,11 +234,19 @@ func (g *Generation) Seal() []Listening {
 	var out []Listening
 	for address, s := range g.sockets {
 		if !s.listening() {
+			a.leaveUnix(&s.names, address.Path)
 			s.close()
 			delete(g.sockets, address)
 			continue
 		}
-		a.joined(g, address)
+		if !address.IsUnix() {
+			a.joined(g, address)
+		} else if err := g.sealUnix(s, address.Path); err != nil {
+			g.fail(fmt.Errorf("%s: %w", address, err))
+			s.close()
+			delete(g.sockets, address)
+			continue
+		}
 		out = append(out, Listening{address, s.inode})
 	}
 	slices.SortFunc(out, func(x, y Listening) int { return compareAddress(x.Address, y.Address) })
@@ -246,6 +265,7 @@ func (g *Generation) Retire() {
 	a := g.all
 	a.mu.Lock()
 	for address, s := range g.sockets {
+		a.leaveUnix(&s.names, address.Path)
 		s.retire()
 		a.left(g, address)
 		delete(g.sockets, address)
@@ -253,7 +273,11 @@ func (g *Generation) Retire() {
 	for _, address := range g.lost {
 		a.left(g, address) // its last holder has ended
 	}
+	for path, s := range g.lostUnix {
+		a.leaveUnix(s, path)
+	}
 	a.forget(g)
+	a.beware()
 	n := g.notifier
 	a.keep()
 	a.mu.Unlock()
@@ -270,6 +294,7 @@ func (g *Generation) Abandon() {
 	g.notifier = nil
 	g.sealed = true
 	g.dead = true
+	a.beware()
 	a.keep()
 	a.mu.Unlock()
 	if n != nil {

@@ -52,6 +52,7 @@ type keptGeneration struct {
 type keptSocket struct {
 	Address Address `json:"address"`
 	FD      int     `json:"fd"`
+	Own     string  `json:"own,omitempty"` // the name of its own, of a unix socket
 }
 
 type keptGroup struct {
@@ -76,7 +77,7 @@ func (a *Sockets) snapshot() (kept, []int) {
 			fds = append(fds, g.notifier.fd)
 		}
 		for address, s := range g.sockets {
-			kg.Sockets = append(kg.Sockets, keptSocket{address, len(fds)})
+			kg.Sockets = append(kg.Sockets, keptSocket{address, len(fds), s.own})
 			fds = append(fds, s.fd)
 		}
 		k.Generations = append(k.Generations, kg)
@@ -101,7 +102,9 @@ func restore(k kept, fds []int, log *zap.Logger, note func(string)) (*Sockets, e
 			if ks.FD < 0 || ks.FD >= len(fds) || unix.Fstat(fds[ks.FD], &st) != nil {
 				return nil, fmt.Errorf("socket of %s: descriptor %d of %d", ks.Address, ks.FD, len(fds))
 			}
-			g.sockets[ks.Address] = &socket{fds[ks.FD], st.Ino}
+			s := &socket{fd: fds[ks.FD], inode: st.Ino}
+			g.sockets[ks.Address] = s
+			a.recall(g, s, ks)
 		}
 		if kg.Notify >= 0 && kg.Notify < len(fds) {
 			if g.notifier, err = newNotifier(fds[kg.Notify]); err != nil {

@@ -19,6 +19,9 @@ import (
 // shimName is what the shim is called in its arguments, and how it knows itself.
 const shimName = "hotreload-shim"
 
+// unlinkShimName is that of one whose filter stops at unlink(2) too.
+const unlinkShimName = shimName + "-unlink"
+
 // firstPassed is the number of the first descriptor that is passed on (SD_LISTEN_FDS_START). Behind those that are for the server comes the
 // one through which the shim says how it went, before it becomes the server.
 const firstPassed = 3
@@ -27,7 +30,7 @@ const firstPassed = 3
 //
 // Whatever fails, the server is started all the same: without the filter it binds its sockets by itself.
 func ShimMain() {
-	if len(os.Args) < 4 || os.Args[0] != shimName {
+	if len(os.Args) < 4 || os.Args[0] != shimName && os.Args[0] != unlinkShimName {
 		return
 	}
 	passed, err := strconv.Atoi(os.Args[1])
@@ -36,7 +39,7 @@ func ShimMain() {
 	}
 	socket := firstPassed + passed
 	runtime.LockOSThread() // a filter is one of the thread's; the thread that executes the server is the one that survives
-	notify, privileged, err := installFilter()
+	notify, privileged, err := installFilter(os.Args[0] == unlinkShimName)
 	report(socket, notify, privileged, err)
 	unix.Close(socket)
 	if notify >= 0 {
@@ -58,8 +61,8 @@ func environment(passed int) []string {
 }
 
 // installFilter returns the descriptor of the notifications, and whether no_new_privs was not needed for it.
-func installFilter() (notify int, privileged bool, err error) {
-	instructions, known := bindFilter()
+func installFilter(unlinks bool) (notify int, privileged bool, err error) {
+	instructions, known := bindFilter(unlinks)
 	if !known {
 		return -1, false, fmt.Errorf("no filter is known for %s", runtime.GOARCH)
 	}

@@ -15,6 +15,7 @@ import (
 type socket struct {
 	fd    int
 	inode uint64
+	names // of a unix socket
 }
 
 func (s *socket) close() { unix.Close(s.fd) }
@@ -79,7 +80,7 @@ func (c caller) socket(theirs int) (*socket, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &socket{fd, st.Ino}, nil
+	return &socket{fd: fd, inode: st.Ino}, nil
 }
 
 // maxSockaddr is the longest address there is (struct sockaddr_storage).

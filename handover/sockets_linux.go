@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -27,6 +28,7 @@ type Sockets struct {
 	groups      map[Address]*group
 	serving     int // the generation that new connections go to; 0: there is none yet
 	said        map[string]bool
+	places      *places   // of unix sockets
 	only        []Address // what is handed over; none: whatever is bound
 	passes      bool      // they are opened here, and passed on
 
@@ -42,7 +44,7 @@ func New(log *zap.Logger, note func(string)) (*Sockets, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	return &Sockets{log: log, note: note, groups: map[Address]*group{}, said: map[string]bool{}}, nil
+	return &Sockets{log: log, note: note, groups: map[Address]*group{}, said: map[string]bool{}, places: newPlaces()}, nil
 }
 
 // KeepAt has everything kept for the next hotreload, which finds the keeper at path, a unix socket. start starts a command whose end somebody
@@ -62,6 +64,10 @@ func (a *Sockets) Lost(number int, addresses []string) *Generation {
 	for _, text := range addresses {
 		if address, err := ParseAddress(text); err == nil {
 			g.lost = append(g.lost, address)
+			if address.IsUnix() {
+				a.adoptPath(g, address.Path)
+				continue
+			}
 			a.joined(g, address)
 		}
 	}
@@ -169,7 +175,18 @@ func (g *Generation) Take() error {
 	a := g.all
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for path, s := range g.lostUnix {
+		if err := a.takeUnix(s, path); err != nil {
+			return fmt.Errorf("take unix:%s: %w", path, err)
+		}
+	}
 	for address, s := range g.sockets {
+		if address.IsUnix() {
+			if err := a.takeUnix(&s.names, address.Path); err != nil {
+				return fmt.Errorf("take %s: %w", address, err)
+			}
+			continue
+		}
 		index, ok := a.groups[address].index(g.number)
 		if !ok {
 			return fmt.Errorf("steer %s: generation %d is not among those that listen", address, g.number)
@@ -183,9 +200,12 @@ func (g *Generation) Take() error {
 	return nil
 }
 
-// Dial connects to this generation, though new connections go to another one. The address is that of one of its sockets, by whichever name
-// of this machine; others are dialled as they are, and the second result is false then.
+// Dial connects to this generation, though new connections go to another one. The address is that of one of its sockets, HOST:PORT by whichever
+// name of this machine, or unix:PATH; others are dialled as they are, and the second result is false then.
 func (g *Generation) Dial(ctx context.Context, address string) (net.Conn, bool, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return g.dialUnix(ctx, path)
+	}
 	at, s := g.find(address)
 	if s == nil {
 		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
@@ -393,11 +413,13 @@ func (a *Sockets) dropDead() {
 			continue
 		}
 		for address, s := range dead.sockets {
+			a.leaveUnix(&s.names, address.Path)
 			s.retire()
 			a.left(dead, address)
 		}
 		a.forget(dead)
 	}
+	a.beware()
 	a.keep()
 }
 

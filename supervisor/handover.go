@@ -42,7 +42,8 @@ type Sockets interface {
 	Listening() []string
 	// Holds reports whether a socket is one of these.
 	Holds(inode uint64) bool
-	// Dial connects to this generation, though another one may take all new connections; false: to whoever listens there.
+	// Dial connects to this generation, though another one may take all new connections; false: to whoever listens there. The address is
+	// HOST:PORT or unix:PATH.
 	Dial(ctx context.Context, address string) (c net.Conn, steered bool, err error)
 	// Take sends all new connections to this generation.
 	Take() error
@@ -78,7 +79,11 @@ func (noSockets) Retire()                    {}
 func (noSockets) Abandon()                   {}
 
 func (noSockets) Dial(ctx context.Context, address string) (net.Conn, bool, error) {
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	network := "tcp"
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, address = "unix", path
+	}
+	c, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	return c, false, err
 }
 

@@ -47,7 +47,10 @@ func withDialer(ctx context.Context, s Sockets) context.Context {
 
 // dial connects to the generation that is being probed.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if s, ok := ctx.Value(dialerKey{}).(Sockets); ok && network != "unix" {
+	if s, ok := ctx.Value(dialerKey{}).(Sockets); ok {
+		if network == "unix" {
+			address = "unix:" + address
+		}
 		c, _, err := s.Dial(ctx, address)
 		return c, err
 	}

@@ -71,6 +71,10 @@ type generation struct{ *handover.Generation }
 func (g generation) Seal() []signals.Listener {
 	var out []signals.Listener
 	for _, l := range g.Generation.Seal() {
+		if l.Address.IsUnix() {
+			out = append(out, signals.Listener{Network: "unix", Addr: l.Address.Path, Inode: l.Inode})
+			continue
+		}
 		out = append(out, signals.Listener{Network: "tcp", Addr: l.Address.String(), Inode: l.Inode})
 	}
 	return out

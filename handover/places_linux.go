@@ -1,0 +1,201 @@
+package handover
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// places are the paths of unix sockets, and what each must lead to: another name of the same socket. While two generations live, or one has
+// crashed, they are guarded: what a server removes is put back, or not removed at all. They have a lock of their own, because a
+// client that connects in between does not wait.
+type places struct {
+	guarded atomic.Bool
+
+	mu      sync.Mutex
+	own     map[string]string
+	inotify *os.File // while they are guarded
+	done    chan struct{}
+}
+
+func newPlaces() *places { return &places{own: map[string]string{}} }
+
+func (p *places) set(path, own string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.own[path] = own
+	p.watch(path)
+}
+
+// clear reports whether the path led to that socket.
+func (p *places) clear(path, own string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.own[path] != own {
+		return false
+	}
+	delete(p.own, path)
+	return true
+}
+
+func (p *places) has(path string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.own[path] != ""
+}
+
+func (p *places) empty() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.own) == 0
+}
+
+// putBack lets a path that was removed lead to its socket again. If it leads anywhere, it is left alone.
+func (p *places) putBack(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if own := p.own[path]; own != "" {
+		_ = os.Link(own, path) // fs.ErrExist: it was not removed
+	}
+}
+
+func (p *places) putAllBack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for path, own := range p.own {
+		_ = os.Link(own, path) // as above
+	}
+}
+
+// guard begins to put back what is removed.
+func (p *places) guard() error {
+	p.mu.Lock()
+	if p.inotify != nil {
+		p.mu.Unlock()
+		return nil
+	}
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	p.inotify, p.done = os.NewFile(uintptr(fd), "inotify"), make(chan struct{})
+	for path := range p.own {
+		err = errors.Join(err, p.watch(path))
+	}
+	p.guarded.Store(true)
+	go p.serve(p.inotify, p.done)
+	p.mu.Unlock()
+	p.putAllBack()
+	return err
+}
+
+// watch needs the lock.
+func (p *places) watch(path string) error {
+	if p.inotify == nil {
+		return nil
+	}
+	_, err := unix.InotifyAddWatch(int(fdOf(p.inotify)), filepath.Dir(path), unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_ONLYDIR)
+	return err
+}
+
+// fdOf does not make the file blocking, as Fd would.
+func fdOf(f *os.File) (fd uintptr) {
+	if conn, err := f.SyscallConn(); err == nil {
+		_ = conn.Control(func(x uintptr) { fd = x })
+	}
+	return fd
+}
+
+// serve ends when the file is closed. What an event says does not matter: to try is faster than to parse.
+func (p *places) serve(inotify *os.File, done chan struct{}) {
+	defer close(done)
+	buf := make([]byte, 64*(unix.SizeofInotifyEvent+unix.NAME_MAX+1))
+	for {
+		if _, err := inotify.Read(buf); errors.Is(err, fs.ErrClosed) || err != nil {
+			return
+		}
+		p.putAllBack()
+	}
+}
+
+// unguard is for when the last of those that might remove a path has ended.
+func (p *places) unguard() {
+	p.mu.Lock()
+	inotify, done := p.inotify, p.done
+	p.inotify = nil
+	p.guarded.Store(false)
+	p.mu.Unlock()
+	if inotify == nil {
+		return
+	}
+	inotify.Close()
+	<-done
+	p.putAllBack()
+}
+
+// beware guards the places, or not any more; the caller holds the lock of a.
+func (a *Sockets) beware() {
+	crashed := false
+	for _, g := range a.generations {
+		crashed = crashed || g.dead
+	}
+	if a.places.empty() || len(a.generations) < 2 && !crashed {
+		a.places.unguard()
+		return
+	}
+	if err := a.places.guard(); err != nil {
+		a.once("the paths of unix sockets cannot be guarded: " + err.Error())
+	}
+}
+
+// answerUnlink decides about one unlink(2): a server that ends must not take the path from the one that serves. To the server it seems as
+// if nothing had been there.
+func (g *Generation) answerUnlink(fd int, q *notification) response {
+	if !g.all.places.guarded.Load() {
+		return goOn
+	}
+	dir, at, flags := unlinkArguments(q)
+	if flags&unix.AT_REMOVEDIR != 0 {
+		return goOn
+	}
+	c, err := callerOf(int(q.PID))
+	if err != nil {
+		return goOn
+	}
+	defer c.close()
+	path, err := c.readPath(at)
+	if err != nil || !valid(fd, q.ID) || !filepath.IsAbs(path) && dir != unix.AT_FDCWD {
+		return goOn // relative to a descriptor: the guard puts it back
+	}
+	path, err = c.place(path)
+	if err != nil || !g.all.places.has(path) {
+		return goOn
+	}
+	g.all.places.putBack(path)
+	return response{}
+}
+
+// readPath copies a string of the caller's.
+func (c caller) readPath(at uint64) (string, error) {
+	// The second part may lie on a page that is not there.
+	buf := make([]byte, unix.PathMax)
+	first := min(len(buf), os.Getpagesize()-int(at)%os.Getpagesize())
+	local := []unix.Iovec{{Base: &buf[0]}}
+	local[0].SetLen(len(buf))
+	n, err := unix.ProcessVMReadv(c.pid, local, []unix.RemoteIovec{
+		{Base: uintptr(at), Len: first}, {Base: uintptr(at) + uintptr(first), Len: len(buf) - first}}, 0)
+	if err != nil {
+		return "", err
+	}
+	text := unix.ByteSliceToString(buf[:n])
+	if len(text) == n {
+		return "", unix.ENAMETOOLONG
+	}
+	return text, nil
+}
