@@ -90,7 +90,7 @@ func tcpAddress(addr netip.Addr, port uint16) (Address, error) {
 
 // reach is the address of this machine by which the socket can be connected to, and from which.
 func (a Address) reach() (to netip.AddrPort, from netip.Addr) {
-	ip := a.AddrPort.Addr()
+	ip := a.AddrPort.Addr().Unmap()
 	switch {
 	case ip == netip.IPv4Unspecified():
 		ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})

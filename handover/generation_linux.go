@@ -183,6 +183,11 @@ func (g *Generation) bind(fd int, q *notification, c caller, theirs int, s *sock
 		return g.bindUnix(fd, q, c, theirs, s, address)
 	}
 	ours := g.sockets[address]
+	if ours != nil && !ours.isBound(q.PID) { // somebody else had the address
+		ours.close()
+		delete(g.sockets, address)
+		ours = nil
+	}
 	if ours == nil {
 		ours = a.orphaned(g, address)
 	}
@@ -198,6 +203,7 @@ func (g *Generation) bind(fd int, q *notification, c caller, theirs int, s *sock
 		g.fail(fmt.Errorf("prepare the socket of %s: %w", address, err))
 		return goOn
 	}
+	s.binder = q.PID
 	g.sockets[address] = s
 	return goOn
 }
@@ -230,8 +236,20 @@ func (g *Generation) Seal() []Listening {
 	a := g.all
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g.sealed = true
+	g.seal()
 	var out []Listening
+	for address, s := range g.sockets {
+		out = append(out, Listening{address, s.inode})
+	}
+	slices.SortFunc(out, func(x, y Listening) int { return compareAddress(x.Address, y.Address) })
+	a.keep()
+	return out
+}
+
+// seal forgets what does not listen, and counts what does.
+func (g *Generation) seal() {
+	g.sealed = true
+	a := g.all
 	for address, s := range g.sockets {
 		if !s.listening() {
 			a.leaveUnix(&s.names, address.Path)
@@ -247,11 +265,7 @@ func (g *Generation) Seal() []Listening {
 			delete(g.sockets, address)
 			continue
 		}
-		out = append(out, Listening{address, s.inode})
 	}
-	slices.SortFunc(out, func(x, y Listening) int { return compareAddress(x.Address, y.Address) })
-	a.keep()
-	return out
 }
 
 // Listening is a socket that a generation listens on.
@@ -264,12 +278,7 @@ type Listening struct {
 func (g *Generation) Retire() {
 	a := g.all
 	a.mu.Lock()
-	for address, s := range g.sockets {
-		a.leaveUnix(&s.names, address.Path)
-		s.retire()
-		a.left(g, address)
-		delete(g.sockets, address)
-	}
+	g.leave()
 	for _, address := range g.lost {
 		a.left(g, address) // its last holder has ended
 	}
@@ -292,7 +301,7 @@ func (g *Generation) Abandon() {
 	a.mu.Lock()
 	n := g.notifier
 	g.notifier = nil
-	g.sealed = true
+	g.seal() // what does not listen yet is of no use to the next one
 	g.dead = true
 	a.beware()
 	a.keep()

@@ -272,12 +272,8 @@ func (a *Sockets) dismiss() {
 
 // Resume takes over from the keeper at path what an earlier hotreload has left to it.
 func Resume(path string, start func(*exec.Cmd) error, log *zap.Logger, note func(string)) (*Sockets, error) {
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	fd, err := findKeeper(path)
 	if err != nil {
-		return nil, err
-	}
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		unix.Close(fd)
 		return nil, fmt.Errorf("find the keeper of the sockets: %w", err)
 	}
 	patience := unix.NsecToTimeval(int64(5 * time.Second))
@@ -297,9 +293,31 @@ func Resume(path string, start func(*exec.Cmd) error, log *zap.Logger, note func
 	if who, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
 		pid = int(who.Pid)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.path, a.start, a.keeper = path, start, &keeper{fd: fd, pid: pid}
+	a.keep() // the receipt: until it comes, the keeper does not let go
 	a.answerAll()
 	return a, nil
+}
+
+// findKeeper connects to the keeper. It may not have noticed yet that hotreload was killed, or have been started right before.
+func findKeeper(path string) (int, error) {
+	const patience = time.Second
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		err := unix.Connect(fd, &unix.SockaddrUnix{Name: path})
+		if err == nil {
+			return fd, nil
+		}
+		if time.Since(began) > patience {
+			unix.Close(fd)
+			return -1, err
+		}
+	}
 }
 
 // KeeperMain is the whole life of a keeper. A program that uses this package calls it first in main. It returns only in a process that is
@@ -315,25 +333,25 @@ func KeeperMain() {
 	var fds []int
 	for {
 		next, nextFDs, err := receive(fd)
-		switch {
-		case err == nil && next.Bye:
+		if err != nil { // hotreload is gone
+			unix.Close(fd)
+			if k.Protocol == 0 || len(k.Generations) == 0 {
+				os.Exit(0) // there is nothing to keep
+			}
+			fd, next, nextFDs = standIn(path, k, fds)
+			fds = nil // they were let go
+		}
+		if next.Bye {
 			os.Exit(0)
-		case err == nil:
-			closeAll(fds)
-			k, fds = next, nextFDs
-			continue
 		}
-		unix.Close(fd)
-		if k.Protocol == 0 || len(k.Generations) == 0 {
-			os.Exit(0) // there is nothing to keep
-		}
-		fd = standIn(path, k, fds)
-		fds = nil // the next hotreload sends everything again
+		closeAll(fds)
+		k, fds = next, nextFDs
 	}
 }
 
-// standIn answers in hotreload's place until the next one comes, and returns its socket. The process ends when nobody is left who asks.
-func standIn(path string, k kept, fds []int) int {
+// standIn answers in hotreload's place until the next one has taken over, and returns its socket and what it wants kept. The process ends
+// when nobody is left who asks.
+func standIn(path string, k kept, fds []int) (int, kept, []int) {
 	a, err := restore(k, fds, nil, func(string) {})
 	if err != nil {
 		os.Exit(1)
@@ -353,27 +371,23 @@ func standIn(path string, k kept, fds []int) int {
 		if err != nil {
 			select {}
 		}
-		if fd, ok := a.handBack(c); ok {
+		if fd, next, nextFDs, ok := a.handBack(c); ok {
 			l.Close()
-			return fd
+			return fd, next, nextFDs
 		}
-		a.leaveWhenAlone(l)
 	}
 }
 
-// leaveWhenAlone ends the process when no process is left that could ask, unless everything was handed back by then.
+// leaveWhenAlone ends the process when no process is left that could ask.
 func (a *Sockets) leaveWhenAlone(l *net.UnixListener) {
 	var all sync.WaitGroup
 	for _, g := range a.generations {
 		if g.notifier != nil {
-			all.Go(func() { <-g.notifier.done })
+			all.Go(func() { <-g.notifier.gone }) // never, once it was handed back
 		}
 	}
 	go func() {
 		all.Wait()
-		if a.handedBack.Load() {
-			return
-		}
 		if l != nil {
 			l.Close() // and with it the path
 		}
@@ -381,35 +395,54 @@ func (a *Sockets) leaveWhenAlone(l *net.UnixListener) {
 	}()
 }
 
-// handBack gives everything to the next hotreload.
-func (a *Sockets) handBack(c *net.UnixConn) (int, bool) {
+// handBack gives everything to the next hotreload, and lets go of it when that one has said what is to be kept from now on: it may be of a
+// version that does not understand, or be killed.
+func (a *Sockets) handBack(c *net.UnixConn) (fd int, next kept, nextFDs []int, ok bool) {
 	file, err := c.File()
 	c.Close()
 	if err != nil {
-		return -1, false
+		return -1, next, nil, false
 	}
 	defer file.Close()
-	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil || unix.SetNonblock(fd, false) != nil {
-		return -1, false
+	fd, err = unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, next, nil, false
 	}
-	a.handedBack.Store(true)
 	for _, g := range a.generations {
 		if g.notifier != nil {
 			g.notifier.pause()
 		}
 	}
-	k, fds := a.snapshot()
-	if err := send(fd, k, fds); err != nil {
+	if next, nextFDs, err = a.exchange(fd); err != nil {
 		unix.Close(fd)
-		a.handedBack.Store(false)
 		for _, g := range a.generations {
 			if g.notifier != nil {
 				g.notifier.resume(g.answer)
 			}
 		}
-		return -1, false
+		return -1, next, nil, false
 	}
 	a.release()
-	return fd, true
+	return fd, next, nextFDs, true
+}
+
+// receiptTime is how long whoever takes over may take to say so.
+const receiptTime = 5 * time.Second
+
+func (a *Sockets) exchange(fd int) (next kept, nextFDs []int, err error) {
+	if err := unix.SetNonblock(fd, false); err != nil {
+		return next, nil, err
+	}
+	k, fds := a.snapshot()
+	if err := send(fd, k, fds); err != nil {
+		return next, nil, err
+	}
+	limit, never := unix.NsecToTimeval(int64(receiptTime)), unix.Timeval{}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		return next, nil, err
+	}
+	if next, nextFDs, err = receive(fd); err != nil {
+		return next, nil, err
+	}
+	return next, nextFDs, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &never)
 }

@@ -69,6 +69,7 @@ type notifier struct {
 	fd   int // of file
 	file *os.File
 	done chan struct{} // closed when it takes none any more
+	gone chan struct{} // closed when nobody is left who could notify
 
 	paused atomic.Bool
 }
@@ -79,7 +80,7 @@ func newNotifier(fd int) (*notifier, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &notifier{fd: fd, file: os.NewFile(uintptr(fd), "seccomp notify"), done: make(chan struct{})}, nil
+	return &notifier{fd: fd, file: os.NewFile(uintptr(fd), "seccomp notify"), done: make(chan struct{}), gone: make(chan struct{})}, nil
 }
 
 // serve calls answer for each notification until close, or until nobody is left who could notify.
@@ -99,7 +100,10 @@ func (n *notifier) serve(answer func(fd int, q *notification) response) {
 			switch {
 			case errors.Is(err, unix.EINTR):
 				continue
-			case err != nil, poll[0].Revents&unix.POLLHUP != 0: // nobody has the filter any more
+			case err != nil:
+				return true
+			case poll[0].Revents&unix.POLLHUP != 0: // nobody has the filter any more
+				close(n.gone)
 				return true
 			case poll[0].Revents&unix.POLLIN == 0:
 				return false

@@ -162,6 +162,9 @@ func hear(from *os.File) (heard, error) {
 			return heard{notify: -1}, fmt.Errorf("listen to the shim: %w", err)
 		}
 	}
+	if n == 0 {
+		return heard{notify: -1}, errors.New("the shim ended without a word")
+	}
 	if oobn == 0 {
 		return heard{notify: -1}, errors.New(string(text[:n]))
 	}

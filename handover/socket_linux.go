@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -13,9 +14,10 @@ import (
 
 // socket is our copy of a socket that a server binds: the same socket, another descriptor.
 type socket struct {
-	fd    int
-	inode uint64
-	names // of a unix socket
+	fd     int
+	inode  uint64
+	binder uint32 // the thread that was about to bind it
+	names         // of a unix socket
 }
 
 func (s *socket) close() { unix.Close(s.fd) }
@@ -30,6 +32,20 @@ func (s *socket) retire() {
 func (s *socket) listening() bool {
 	on, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
 	return err == nil && on == 1
+}
+
+// isBound reports whether the bind that was let through went well. Another thread's may still be on its way: it is given a moment.
+func (s *socket) isBound(asking uint32) bool {
+	const moment = 50 * time.Millisecond
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		at, err := localOf(s.fd)
+		switch {
+		case err == nil && at.Port() != 0:
+			return true
+		case err != nil || s.binder == asking || time.Since(began) > moment:
+			return false
+		}
+	}
 }
 
 // steer attaches a program to the group of the socket.

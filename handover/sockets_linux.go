@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
@@ -35,8 +34,6 @@ type Sockets struct {
 	path   string                // where a keeper is found by the next hotreload; "": there is none
 	start  func(*exec.Cmd) error // starts it
 	keeper *keeper               // nil: none
-	// handedBack is set in a keeper that has given everything to the next hotreload.
-	handedBack atomic.Bool
 }
 
 // New returns the sockets of a server that has none yet. Notes are told to note.
@@ -120,6 +117,23 @@ func (a *Sockets) joined(g *Generation, address Address) {
 	order.join(g.number)
 }
 
+// leave retires all sockets of a generation.
+func (g *Generation) leave() {
+	a := g.all
+	for address, s := range g.sockets {
+		if address.IsUnix() {
+			a.leaveUnix(&s.names, address.Path)
+		} else {
+			for _, other := range a.generations { // one that began to listen unseen has its place in the order, too
+				a.indexOf(address, other)
+			}
+		}
+		s.retire()
+		a.left(g, address)
+		delete(g.sockets, address)
+	}
+}
+
 func (a *Sockets) left(g *Generation, address Address) {
 	if order := a.groups[address]; order != nil {
 		order.leave(g.number)
@@ -135,11 +149,10 @@ func (a *Sockets) left(g *Generation, address Address) {
 func (a *Sockets) steer(address Address) {
 	for _, g := range a.generations {
 		s := g.sockets[address]
-		order := a.groups[address]
-		if g.number != a.serving || s == nil || order == nil {
+		if g.number != a.serving || s == nil {
 			continue
 		}
-		index, ok := order.index(g.number)
+		index, ok := a.place(address, g.number)
 		if !ok {
 			continue
 		}
@@ -187,7 +200,7 @@ func (g *Generation) Take() error {
 			}
 			continue
 		}
-		index, ok := a.groups[address].index(g.number)
+		index, ok := a.place(address, g.number)
 		if !ok {
 			return fmt.Errorf("steer %s: generation %d is not among those that listen", address, g.number)
 		}
@@ -227,7 +240,7 @@ func (g *Generation) find(address string) (Address, *socket) {
 	var best Address
 	var found *socket
 	for at, s := range g.sockets {
-		has := at.AddrPort.Addr()
+		has := at.AddrPort.Addr().Unmap()
 		if int(at.AddrPort.Port()) != to.Port {
 			continue
 		}
@@ -267,7 +280,7 @@ func (g *Generation) admitProbe(at Address, s *socket, from netip.AddrPort) (und
 	a := g.all
 	a.mu.Lock()
 	mine, ok := a.indexOf(at, g)
-	others, served := a.groups[at].index(a.serving)
+	others, served := a.place(at, a.serving)
 	if !ok || !served || a.serving == g.number {
 		a.mu.Unlock()
 		return func() {}, nil // whoever connects comes to this generation
@@ -290,7 +303,16 @@ func (a *Sockets) indexOf(at Address, g *Generation) (uint32, bool) {
 		return 0, false
 	}
 	a.joined(g, at)
-	return a.groups[at].index(g.number)
+	return a.place(at, g.number)
+}
+
+// place is what a program must return to choose a generation's socket; false: it has none that listens.
+func (a *Sockets) place(at Address, generation int) (uint32, bool) {
+	order := a.groups[at]
+	if order == nil {
+		return 0, false
+	}
+	return order.index(generation)
 }
 
 // boundTo makes a socket with a port of its own.
@@ -412,11 +434,7 @@ func (a *Sockets) dropDead() {
 		if !dead.dead {
 			continue
 		}
-		for address, s := range dead.sockets {
-			a.leaveUnix(&s.names, address.Path)
-			s.retire()
-			a.left(dead, address)
-		}
+		dead.leave()
 		a.forget(dead)
 	}
 	a.beware()
