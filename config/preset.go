@@ -124,12 +124,16 @@ func webmanPreset(p *Preset, app string) {
 	p.Include = append([]string{"{app,plugin,resource}/**/*.{html,htm}"}, phpFiles...)
 	p.Exclude = append([]string{"public/**"}, never...)
 	p.restartOn(loadedOnce...)
-	// Read in the master: what listens where, and which processes there are.
-	// The monitor itself is not reloadable.
-	p.restartOn("config/server.php", "config/process.php", "config/plugin/*/*/process.php",
+	// Read in the master: what listens where, and which processes there are;
+	// a plugin's app.php says whether it is there at all. The monitor itself is
+	// not reloadable.
+	p.restartOn("config/server.php", "config/process.php", "config/plugin/*/*/{app,process}.php",
 		"plugin/*/config/process.php", "app/process/Monitor.php", "process/Monitor.php")
 	// The master reads the rest of the configuration, too, but so does each
-	// worker when it starts (support/bootstrap.php).
+	// worker when it starts (support/bootstrap.php). Not so what came of it
+	// before: the logger that config/process.php asks for (support\Log), and the
+	// paths that public_path() and runtime_path() keep.
+	p.restartOn("config/log.php", "config/app.php")
 	p.rule(ActionReload, "config/**", "plugin/*/config/**")
 	file, note := hintIn(filepath.Join(app, "config/server.php"), app, "pid_file")
 	if file == "" && note == "" {

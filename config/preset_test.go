@@ -147,7 +147,11 @@ func TestDecide(t *testing.T) {
 	}{
 		{KindWebman, "app/config/server.php", ActionRestart, "preset webman"},
 		{KindWebman, "app/config/plugin/webman/x/process.php", ActionRestart, "preset webman"},
-		{KindWebman, "app/config/app.php", ActionReload, "preset webman"},
+		{KindWebman, "app/config/plugin/webman/x/app.php", ActionRestart, "preset webman"},
+		{KindWebman, "app/config/app.php", ActionRestart, "preset webman"},
+		{KindWebman, "app/config/log.php", ActionRestart, "preset webman"},
+		{KindWebman, "app/config/view.php", ActionReload, "preset webman"},
+		{KindWebman, "app/plugin/shop/config/app.php", ActionReload, "preset webman"},
 		{KindWebman, "app/app/view/x.html", ActionReload, "kind webman"},
 		{KindWebman, "app/start.php", ActionRestart, "entry script"},
 		{KindWebman, "app/.env", ActionRestart, "preset webman"},

@@ -115,7 +115,10 @@ func (d runtimeDirs) open(dir string) error {
 // Locate returns where a hotreload of this project is to put its files, and makes the directory if it is one of our own.
 func (p Project) Locate() (Place, error) { return p.locate(realDirs()) }
 
-func (p Project) locate(d runtimeDirs) (Place, error) {
+func (p Project) locate(d runtimeDirs) (Place, error) { return p.choose(d, d.open) }
+
+// choose takes the first directory that usable returns no error for.
+func (p Project) choose(d runtimeDirs, usable func(dir string) error) (Place, error) {
 	if p.Socket != "" {
 		return p.explicit()
 	}
@@ -126,7 +129,7 @@ func (p Project) locate(d runtimeDirs) (Place, error) {
 			why = append(why, fmt.Sprintf("%s: the path would be too long", dir))
 			continue
 		}
-		if err := d.open(dir); err != nil {
+		if err := usable(dir); err != nil {
 			why = append(why, err.Error())
 			continue
 		}

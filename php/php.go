@@ -1,7 +1,7 @@
 // Package php is the only code that knows a php binary: which one runs the server, whether files compile, what its
 // settings are, and which of them keep a server from seeing new code.
 //
-// It starts short-lived php processes and reads what they say. It never talks to a running server.
+// It starts short-lived php processes and reads what they say. Of servers that run it talks to php-fpm only, about its OPcache.
 package php
 
 import (

@@ -22,7 +22,8 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			watchCommand(), runCommand(),
 			reloadCommand(), restartCommand(), stopCommand(), statusCommand(),
-			initCommand(), configCommand(), versionCommand(), completionCommand(),
+			opcacheCommand(),
+			initCommand(), configCommand(), doctorCommand(), versionCommand(), completionCommand(),
 		},
 		Action:                    unknownCommand,
 		OnUsageError:              onUsageError,
@@ -62,10 +63,7 @@ var flagError = regexp.MustCompile(`^(flag provided but not defined: |flag needs
 
 // onUsageError answers flags that cannot be understood in one line.
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	command := "hotreload " + c.Command.Name
-	if c.Command.Name == c.App.Name {
-		command = c.App.Name
-	}
+	command := c.Command.HelpName // "hotreload opcache status"
 	m := flagError.FindStringSubmatch(err.Error())
 	switch {
 	case m == nil:
@@ -109,7 +107,7 @@ func didYouMean(name string, candidates []string, otherwise string) string {
 // noArguments refuses what a command has no use for.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usageError("hotreload %s: unexpected argument %q", c.Command.Name, c.Args().First())
+		return usageError("%s: unexpected argument %q", c.Command.HelpName, c.Args().First())
 	}
 	return nil
 }

@@ -61,6 +61,10 @@ func wordsOf(app *cli.App) []commandWords {
 		if c.Name == "completion" {
 			w.args = []string{"bash", "zsh", "fish"}
 		}
+		for _, sub := range c.Subcommands {
+			w.args = append(w.args, sub.Name)
+			w.flags = uniqueFlags([]commandWords{w, {flags: flagWords(sub.Flags)}})
+		}
 		all = append(all, w)
 	}
 	return all

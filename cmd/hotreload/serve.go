@@ -251,6 +251,7 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 // develop adds what `watch` does more than `run`, and returns what the server's environment needs for it.
 func (s *session) develop(opt *supervisor.Options, watch *watcher.Watcher) []string {
 	s.warnOfProduction()
+	s.warnOfRivals()
 	opt.Batches = watch.Batches()
 	opt.Flush = watch.Flush
 	opt.WatchStatus = watchStatus(watch)
@@ -300,6 +301,17 @@ func (s *session) know(opt *supervisor.Options, record recordFunc) {
 	}
 	for _, note := range code.notes {
 		s.report.Warn(note)
+	}
+}
+
+// warnOfRivals names what else watches these files by the server's own configuration.
+func (s *session) warnOfRivals() {
+	cfg := s.cfg
+	facts := rivalFacts{command: watcherOf(cfg.Server.Command), instead: withoutWatcher(cfg.Server.Command), monitor: webmanMonitor(cfg.Server.Kind, serverCode(cfg))}
+	for _, f := range judgeRivals(facts) {
+		if f.Grade != gradeOK {
+			s.report.Warn("two watchers are on: " + f.Found + "; " + f.Remedy)
+		}
 	}
 }
 
