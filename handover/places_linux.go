@@ -1,8 +1,8 @@
 package handover
 
 import (
+	"bytes"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -47,6 +47,18 @@ func (p *places) has(path string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.own[path] != ""
+}
+
+// hasBase is for most of what servers remove: it costs little.
+func (p *places) hasBase(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for path := range p.own {
+		if filepath.Base(path) == name {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *places) empty() bool {
@@ -117,7 +129,7 @@ func (p *places) serve(inotify *os.File, done chan struct{}) {
 	defer close(done)
 	buf := make([]byte, 64*(unix.SizeofInotifyEvent+unix.NAME_MAX+1))
 	for {
-		if _, err := inotify.Read(buf); errors.Is(err, fs.ErrClosed) || err != nil {
+		if _, err := inotify.Read(buf); err != nil {
 			return
 		}
 		p.putAllBack()
@@ -164,14 +176,13 @@ func (g *Generation) answerUnlink(fd int, q *notification) response {
 	if flags&unix.AT_REMOVEDIR != 0 {
 		return goOn
 	}
-	c, err := callerOf(int(q.PID))
-	if err != nil {
+	c := caller{pid: int(q.PID)} // a thread will do
+	path, err := c.readPath(at)
+	if err != nil || !g.all.places.hasBase(filepath.Base(path)) || !valid(fd, q.ID) {
 		return goOn
 	}
-	defer c.close()
-	path, err := c.readPath(at)
-	if err != nil || !valid(fd, q.ID) || !filepath.IsAbs(path) && dir != unix.AT_FDCWD {
-		return goOn // relative to a descriptor: the guard puts it back
+	if !filepath.IsAbs(path) && dir != unix.AT_FDCWD {
+		return goOn // relative to a descriptor: it is put back
 	}
 	path, err = c.place(path)
 	if err != nil || !g.all.places.has(path) {
@@ -183,19 +194,26 @@ func (g *Generation) answerUnlink(fd int, q *notification) response {
 
 // readPath copies a string of the caller's.
 func (c caller) readPath(at uint64) (string, error) {
-	// The second part may lie on a page that is not there.
 	buf := make([]byte, unix.PathMax)
-	first := min(len(buf), os.Getpagesize()-int(at)%os.Getpagesize())
-	local := []unix.Iovec{{Base: &buf[0]}}
-	local[0].SetLen(len(buf))
-	n, err := unix.ProcessVMReadv(c.pid, local, []unix.RemoteIovec{
-		{Base: uintptr(at), Len: first}, {Base: uintptr(at) + uintptr(first), Len: len(buf) - first}}, 0)
+	if n, err := c.readTo(buf[:256], at); err == nil && bytes.IndexByte(buf[:n], 0) >= 0 { // as most are
+		return unix.ByteSliceToString(buf[:n]), nil
+	}
+	n, err := c.readTo(buf, at)
 	if err != nil {
 		return "", err
 	}
-	text := unix.ByteSliceToString(buf[:n])
-	if len(text) == n {
+	if bytes.IndexByte(buf[:n], 0) < 0 {
 		return "", unix.ENAMETOOLONG
 	}
-	return text, nil
+	return unix.ByteSliceToString(buf[:n]), nil
+}
+
+// readTo copies memory of the caller's, as much as there is.
+func (c caller) readTo(buf []byte, at uint64) (int, error) {
+	// The second part may lie on a page that is not there.
+	first := min(len(buf), os.Getpagesize()-int(at)%os.Getpagesize())
+	local := []unix.Iovec{{Base: &buf[0]}}
+	local[0].SetLen(len(buf))
+	return unix.ProcessVMReadv(c.pid, local, []unix.RemoteIovec{
+		{Base: uintptr(at), Len: first}, {Base: uintptr(at) + uintptr(first), Len: len(buf) - first}}, 0)
 }

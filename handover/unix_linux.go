@@ -143,7 +143,7 @@ func (g *Generation) bindUnix(fd int, q *notification, c caller, theirs int, s *
 		g.sockets[address] = s
 		return goOn
 	}
-	if err := s.bindAside(path, g.number); err != nil {
+	if err := a.bindAside(s, path, g.number); err != nil {
 		s.close()
 		g.fail(fmt.Errorf("bind %s beside the one that serves: %w", address, err))
 		return response{Error: -int32(unix.EADDRINUSE)} // the server would take the path from the one that serves
@@ -192,13 +192,13 @@ func (a *Sockets) taken(address Address) bool {
 }
 
 // bindAside binds the server's socket to a name of its own.
-func (s *socket) bindAside(path string, generation int) error {
+func (a *Sockets) bindAside(s *socket, path string, generation int) error {
 	if err := checkName(path); err != nil {
 		return err
 	}
 	s.before, _ = accessOf(path) // it may have been removed already
 	own := ownName(path, generation)
-	sweep(path)
+	a.sweep(path)
 	if err := unix.Bind(s.fd, &unix.SockaddrUnix{Name: own}); err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func (g *Generation) sealUnix(s *socket, path string) error {
 		if err := checkName(path); err != nil {
 			return err
 		}
-		sweep(path)
+		a.sweep(path)
 		own := ownName(path, g.number)
 		if err := os.Link(path, own); err != nil {
 			return fmt.Errorf("keep it by a second name: %w", err)
@@ -281,13 +281,22 @@ func (g *Generation) sealUnix(s *socket, path string) error {
 	return nil
 }
 
-// sweep removes the own names for path that a killed hotreload has left: no socket is behind them any more.
-func sweep(path string) {
+// sweep removes the own names for path that a killed hotreload has left: no socket is behind them any more. The caller holds the lock.
+func (a *Sockets) sweep(path string) {
 	left, err := filepath.Glob(escape(prefixOf(path)) + "*")
 	if err != nil {
 		return
 	}
+	used := map[string]bool{}
+	for _, g := range a.generations {
+		for _, s := range g.sockets {
+			used[s.own] = true // it need not be asked: a server would see us connect
+		}
+	}
 	for _, name := range left {
+		if used[name] {
+			continue
+		}
 		if c, err := connectUnix(name); err == nil {
 			unix.Close(c)
 		} else if errors.Is(err, unix.ECONNREFUSED) {
@@ -372,7 +381,7 @@ func (a *Sockets) adoptPath(g *Generation, path string) {
 		return
 	}
 	s := &names{bound: bound, own: ownName(path, g.number)}
-	if sweep(path); !sameFile(path, s.own) && os.Link(path, s.own) != nil {
+	if a.sweep(path); !sameFile(path, s.own) && os.Link(path, s.own) != nil {
 		return // then it has a gap
 	}
 	if g.lostUnix == nil {
