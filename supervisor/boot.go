@@ -28,6 +28,7 @@ type processes struct {
 	note      func(string) // something worth a line
 	replacing *tree        // what a generation that is being started is to replace; nil: nothing
 	inexact   bool         // it was said that recordings are not exact
+	offSaid   bool         // it was said that nothing can be handed over
 	advised   bool         // what a person should know of this kind of server was said
 }
 
@@ -271,6 +272,10 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 		return nil, err
 	}
 	t.loaded = d.loaded(rec)
+	if method, why := sockets.Method(); method == "off" && why != noHandover && !d.offSaid {
+		d.offSaid = true
+		d.note("a restart will be a stop and a start, and requests meanwhile fail: " + why)
+	}
 	d.save(t, true)
 	return t, nil
 }
