@@ -402,7 +402,15 @@ func (a *Sockets) recall(g *Generation, s *socket, kept keptSocket) {
 	}
 }
 
+// ExpectPaths says that the server, which nobody has seen yet, may listen on a unix socket: when its first generation ends, it is kept
+// from removing the path. Later ones are anyway, once there was one.
+func (a *Sockets) ExpectPaths() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.paths = true
+}
+
 // guardsPaths reports whether servers are to be kept from removing paths; the caller holds the lock.
 func (a *Sockets) guardsPaths() bool {
-	return !a.places.empty() || slices.ContainsFunc(a.only, Address.IsUnix)
+	return a.paths || !a.places.empty() || slices.ContainsFunc(a.only, Address.IsUnix)
 }

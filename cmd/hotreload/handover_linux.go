@@ -38,6 +38,9 @@ func (s *session) handoverOf(place control.Place, adopts bool) (supervisor.Hando
 		return nil, err
 	}
 	sockets.KeepAt(path, s.startBeside)
+	if mayListenOnPath(s.cfg) {
+		sockets.ExpectPaths()
+	}
 	s.closeSockets = sockets.Close
 	return handing{sockets}, sockets.Restrict(s.cfg.Restart.Listen, s.cfg.Restart.Handover == "pass")
 }
