@@ -110,9 +110,12 @@ func (d *processes) treeOf(a *Adoption) *tree {
 	for _, p := range a.Members {
 		t.members[p] = true
 	}
-	if d.opt.Handover != nil && len(a.Listen) > 0 {
-		var whole bool
-		if t.sockets, whole = d.opt.Handover.Resume(a.Generation, a.Listen); !whole {
+	if d.opt.Handover == nil {
+		return t
+	}
+	if sockets, whole := d.opt.Handover.Resume(a.Generation, a.Listen); sockets != nil {
+		t.sockets = sockets
+		if !whole {
 			t.crippled = "its sockets were lost with the hotreload that was killed, and a new worker could not bind any"
 		}
 	}

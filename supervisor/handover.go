@@ -21,8 +21,8 @@ import (
 type Handover interface {
 	// Begin has cmd, which is about to be started, start as a generation of its own.
 	Begin(number int, cmd *exec.Cmd) Sockets
-	// Resume returns the sockets of a generation that an earlier hotreload started, and which listens on these addresses. whole is
-	// false when they were lost with it: then every bind of its processes fails, and none of its workers may be replaced.
+	// Resume returns the sockets of a generation that an earlier hotreload started, and which listens on these addresses; nil: it has none.
+	// whole is false when they were lost with it: then every bind of its processes fails, and none of its workers may be replaced.
 	Resume(number int, listen []string) (s Sockets, whole bool)
 	// Drop closes what a master that crashed has left open for the next one: there will be none.
 	Drop()

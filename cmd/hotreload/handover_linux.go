@@ -65,6 +65,9 @@ func (h handing) Resume(number int, listen []string) (supervisor.Sockets, bool) 
 	if g := h.Sockets.Generation(number); g != nil {
 		return generation{g}, true
 	}
+	if len(listen) == 0 {
+		return nil, true
+	}
 	return generation{h.Sockets.Lost(number, listen)}, false
 }
 
