@@ -296,6 +296,7 @@ func Resume(path string, start func(*exec.Cmd) error, log *zap.Logger, note func
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.path, a.start, a.keeper = path, start, &keeper{fd: fd, pid: pid}
+	a.beware()
 	a.keep() // the receipt: until it comes, the keeper does not let go
 	a.answerAll()
 	return a, nil
@@ -388,6 +389,7 @@ func (a *Sockets) leaveWhenAlone(l *net.UnixListener) {
 	}
 	go func() {
 		all.Wait()
+		a.clearPaths()
 		if l != nil {
 			l.Close() // and with it the path
 		}

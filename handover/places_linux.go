@@ -25,11 +25,18 @@ type places struct {
 
 func newPlaces() *places { return &places{own: map[string]string{}} }
 
-func (p *places) set(path, own string) {
+// set returns what the path led to before; "" is nothing.
+func (p *places) set(path, own string) (was string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	was = p.own[path]
+	if own == "" {
+		delete(p.own, path)
+		return was
+	}
 	p.own[path] = own
-	p.watch(path)
+	_ = p.watch(path) // said when it could not be guarded at first
+	return was
 }
 
 // clear reports whether the path led to that socket.

@@ -140,12 +140,15 @@ func (g *Generation) bindUnix(fd int, q *notification, c caller, theirs int, s *
 		return goOn
 	}
 	if !a.taken(address) {
+		a.sweep(path)
 		g.sockets[address] = s
 		return goOn
 	}
 	if err := a.bindAside(s, path, g.number); err != nil {
 		s.close()
-		g.fail(fmt.Errorf("bind %s beside the one that serves: %w", address, err))
+		err = fmt.Errorf("bind %s beside the one that serves: %w", address, err)
+		g.fail(err)
+		a.once(err.Error())                             // else nobody knows why the server does not start
 		return response{Error: -int32(unix.EADDRINUSE)} // the server would take the path from the one that serves
 	}
 	if err := c.dress(s, path); err != nil {
@@ -257,10 +260,11 @@ func (s *socket) boundName() string {
 	if err != nil {
 		return ""
 	}
-	if at, ok := sa.(*unix.SockaddrUnix); ok {
-		return at.Name
+	at, ok := sa.(*unix.SockaddrUnix)
+	if !ok || at.Name == "@" { // so the package renders no name at all
+		return ""
 	}
-	return ""
+	return at.Name
 }
 
 // sealUnix gives a socket that listens the name of its own, by which it can be handed over.
@@ -300,6 +304,9 @@ func (a *Sockets) sweep(path string) {
 		if c, err := connectUnix(name); err == nil {
 			unix.Close(c)
 		} else if errors.Is(err, unix.ECONNREFUSED) {
+			if sameFile(path, name) {
+				_ = os.Remove(path) // its server was killed before it could, and the next one may not
+			}
 			_ = os.Remove(name) // if it cannot be, the next link to this name fails, and says so
 		}
 	}
@@ -328,7 +335,15 @@ func (a *Sockets) takeUnix(s *names, path string) error {
 	if s.own == "" {
 		return errors.New("it has no second name")
 	}
-	defer a.places.set(path, s.own)
+	was := a.places.set(path, s.own) // before the switch: what is put back from now on is this one
+	if err := a.turn(s, path); err != nil {
+		a.places.set(path, was)
+		return err
+	}
+	return nil
+}
+
+func (a *Sockets) turn(s *names, path string) error {
 	if sameFile(path, s.own) {
 		return nil
 	}
@@ -368,6 +383,17 @@ func (a *Sockets) leaveUnix(s *names, path string) {
 		_ = os.Remove(path) // the server was killed before it could
 	}
 	_ = os.Remove(s.own)
+}
+
+// clearPaths removes the names of all sockets: nobody is left who listens on them.
+func (a *Sockets) clearPaths() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, g := range a.generations {
+		for address, s := range g.sockets {
+			a.leaveUnix(&s.names, address.Path)
+		}
+	}
 }
 
 // adoptPath gives the socket that stands at path, of which we have no copy, a name of its own all the same; the caller holds the lock.

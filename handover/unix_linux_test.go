@@ -343,3 +343,56 @@ func BenchmarkUnixGap(b *testing.B) {
 		})
 	}
 }
+
+// Everything was killed, and the path is left: a server that does not remove it could not bind it.
+func TestUnixLeftover(t *testing.T) {
+	t.Parallel()
+	w := newPathWorld(t)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: w.path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	one := w.begin(1)
+	if said := one.try("bind %s", w.path); !strings.Contains(said, "in use") {
+		t.Errorf("what stands at the path and is not known to be ours was removed: %s", said)
+	}
+	if err := os.Link(w.path, ownName(w.path, 7)); err != nil {
+		t.Fatal(err)
+	}
+	one.serve(w.path).take()
+	w.answers(1)
+	w.has(w.own(1), "x.sock")
+}
+
+// The server has found its path by itself, as when hotreload and its keeper were killed together.
+func TestUnixLost(t *testing.T) {
+	t.Parallel()
+	w := newPathWorld(t)
+	one := w.begin(1).serve(w.path).take()
+	lost := newPathWorld(t)
+	lost.path = w.path
+	old := lost.Lost(1, []string{"unix:" + w.path})
+	two := lost.begin(2).serve(w.path)
+	w.answers(1)
+	two.take()
+	w.answers(2)
+	c, err := net.Dial("unix", ownName(w.path, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := old.Drain(context.Background(), 0, noPIDs); err != nil || d.Cut == 0 {
+		t.Errorf("%+v, %v, want one connection at least", d, err)
+	}
+	c.Close()
+	if d, err := old.Drain(context.Background(), deadline, noPIDs); err != nil || d.Cut != 0 {
+		t.Errorf("%+v, %v, want none left", d, err)
+	}
+	one.try("unlink %s", w.path)
+	w.isBack()
+	one.kill()
+	old.Retire()
+	w.answers(2)
+	w.has(w.own(2), "x.sock")
+}
