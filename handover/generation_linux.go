@@ -37,7 +37,10 @@ func (a *Sockets) Begin(number int, cmd *exec.Cmd) *Generation {
 		g.fail(errors.New("descriptors are passed on by number already"))
 		return g
 	}
-	if a.passes {
+	switch {
+	case len(a.inherited) > 0:
+		g.fail(g.inherit(cmd))
+	case a.passes:
 		if err := g.pass(cmd); err != nil {
 			g.fail(err)
 		}

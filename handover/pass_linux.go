@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -29,6 +30,30 @@ func (a *Sockets) Restrict(listen []string, pass bool) error {
 	defer a.mu.Unlock()
 	a.only, a.passes = only, pass
 	return nil
+}
+
+// Inherit passes on to each generation what hotreload was given itself, by systemd's socket activation. Such sockets are one for all
+// generations: connections wait in them while the server is stopped and started.
+func (a *Sockets) Inherit(files []*os.File) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inherited = files
+}
+
+// inherit gives cmd copies of what was inherited; the caller holds the lock.
+func (g *Generation) inherit(cmd *exec.Cmd) error {
+	for _, file := range g.all.inherited {
+		fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("pass on %s: %w", file.Name(), err)
+		}
+		cmd.ExtraFiles = append(cmd.ExtraFiles, os.NewFile(uintptr(fd), file.Name()))
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err == nil {
+			g.inherited = append(g.inherited, st.Ino)
+		}
+	}
+	return errors.New("its sockets are systemd's, and connections wait in them meanwhile")
 }
 
 // resolve reads an address as a person writes it. Without a host it is all of the machine's, by IPv4 and IPv6.

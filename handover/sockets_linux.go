@@ -30,7 +30,8 @@ type Sockets struct {
 	places      *places   // of unix sockets
 	only        []Address // what is handed over; none: whatever is bound
 	passes      bool      // they are opened here, and passed on
-	paths       bool      // among them are unix sockets
+	inherited   []*os.File
+	paths       bool // among them are unix sockets
 
 	path   string                // where a keeper is found by the next hotreload; "": there is none
 	start  func(*exec.Cmd) error // starts it

@@ -277,7 +277,7 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	t.loaded = d.loaded(rec)
 	if method, why := sockets.Method(); method == "off" && why != noHandover && !d.offSaid {
 		d.offSaid = true
-		d.note("a restart will be a stop and a start, and requests meanwhile fail: " + why)
+		d.note("a restart will be a stop and a start: " + why)
 	}
 	d.save(t, true)
 	return t, nil

@@ -255,7 +255,7 @@ func (w *worker) begin(ctx context.Context, prep Preparation, ev evidence) opRes
 // sayStops says why the old server is ended before the new one is started, where that is not what was asked for.
 func (w *worker) sayStops(ctx context.Context, why string) {
 	if why != noHandover && w.opt.Handover != nil {
-		w.emit(ctx, Event{Kind: EventNote, Detail: "the server is stopped and started, requests meanwhile fail: " + why})
+		w.emit(ctx, Event{Kind: EventNote, Detail: "the server is stopped and started: " + why})
 	}
 }
 

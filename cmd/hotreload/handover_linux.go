@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"go.uber.org/zap"
 
 	"github.com/hotreload/hotreload/config"
@@ -38,6 +39,7 @@ func (s *session) handoverOf(place control.Place, adopts bool) (supervisor.Hando
 		return nil, err
 	}
 	sockets.KeepAt(path, s.startBeside)
+	sockets.Inherit(activation.Files(true))
 	if mayListenOnPath(s.cfg) {
 		sockets.ExpectPaths()
 	}
