@@ -19,8 +19,7 @@ type places struct {
 
 	mu      sync.Mutex
 	own     map[string]string
-	inotify *os.File // while they are guarded
-	done    chan struct{}
+	watcher *pathWatcher // while they are guarded
 }
 
 func newPlaces() *places { return &places{own: map[string]string{}} }
@@ -94,21 +93,20 @@ func (p *places) putAllBack() {
 // guard begins to put back what is removed.
 func (p *places) guard() error {
 	p.mu.Lock()
-	if p.inotify != nil {
+	if p.watcher != nil {
 		p.mu.Unlock()
 		return nil
 	}
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	w, err := newPathWatcher(p.putAllBack)
 	if err != nil {
 		p.mu.Unlock()
 		return err
 	}
-	p.inotify, p.done = os.NewFile(uintptr(fd), "inotify"), make(chan struct{})
+	p.watcher = w
 	for path := range p.own {
 		err = errors.Join(err, p.watch(path))
 	}
 	p.guarded.Store(true)
-	go p.serve(p.inotify, p.done)
 	p.mu.Unlock()
 	p.putAllBack()
 	return err
@@ -116,45 +114,23 @@ func (p *places) guard() error {
 
 // watch needs the lock.
 func (p *places) watch(path string) error {
-	if p.inotify == nil {
+	if p.watcher == nil {
 		return nil
 	}
-	_, err := unix.InotifyAddWatch(int(fdOf(p.inotify)), filepath.Dir(path), unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_ONLYDIR)
-	return err
-}
-
-// fdOf does not make the file blocking, as Fd would.
-func fdOf(f *os.File) (fd uintptr) {
-	if conn, err := f.SyscallConn(); err == nil {
-		_ = conn.Control(func(x uintptr) { fd = x })
-	}
-	return fd
-}
-
-// serve ends when the file is closed. What an event says does not matter: to try is faster than to parse.
-func (p *places) serve(inotify *os.File, done chan struct{}) {
-	defer close(done)
-	buf := make([]byte, 64*(unix.SizeofInotifyEvent+unix.NAME_MAX+1))
-	for {
-		if _, err := inotify.Read(buf); err != nil {
-			return
-		}
-		p.putAllBack()
-	}
+	return p.watcher.add(filepath.Dir(path))
 }
 
 // unguard is for when the last of those that might remove a path has ended.
 func (p *places) unguard() {
 	p.mu.Lock()
-	inotify, done := p.inotify, p.done
-	p.inotify = nil
+	w := p.watcher
+	p.watcher = nil
 	p.guarded.Store(false)
 	p.mu.Unlock()
-	if inotify == nil {
+	if w == nil {
 		return
 	}
-	inotify.Close()
-	<-done
+	w.close()
 	p.putAllBack()
 }
 
