@@ -14,17 +14,18 @@ import (
 
 // Generation is one start of the server, with the sockets that it bound. It belongs to its Sockets, whose lock guards it.
 type Generation struct {
-	all      *Sockets
-	number   int
-	shim     *os.File   // nil once it was heard
-	theirs   []*os.File // our copies of what is passed on, until it was started
-	notifier *notifier
-	sockets  map[Address]*socket
-	lost     []Address         // where it listens on sockets of which we have no copy
-	lostUnix map[string]*names // those of them that have a path, by it
-	dead     bool              // its master crashed: its sockets wait for the next generation
-	sealed   bool              // it is ready: what is bound from now on is none of ours
-	why      string            // why its sockets cannot be handed over, "" while they can
+	all       *Sockets
+	number    int
+	shim      *os.File   // nil once it was heard
+	theirs    []*os.File // our copies of what is passed on, until it was started
+	notifier  *notifier
+	sockets   map[Address]*socket
+	inherited []uint64          // sockets that were inherited, by inode
+	lost      []Address         // where it listens on sockets of which we have no copy
+	lostUnix  map[string]*names // those of them that have a path, by it
+	dead      bool              // its master crashed: its sockets wait for the next generation
+	sealed    bool              // it is ready: what is bound from now on is none of ours
+	why       string            // why its sockets cannot be handed over, "" while they can
 }
 
 // Begin makes cmd start as a new generation. Started must follow, whether cmd was started or not.

@@ -399,7 +399,7 @@ func (g *Generation) Holds(inode uint64) bool {
 			return true
 		}
 	}
-	return false
+	return slices.Contains(g.inherited, inode)
 }
 
 // Listening are the addresses that this generation listens on.
