@@ -23,7 +23,7 @@ type Address struct {
 func (a Address) String() string {
 	switch {
 	case a.Path != "":
-		return "unix:" + a.Path
+		return "unix:" + strings.ReplaceAll(a.Path, "\x00", "@") // as ss(8) shows what is abstract
 	case a.V6Only:
 		return a.AddrPort.String() + v6Only
 	}
@@ -44,6 +44,10 @@ func ParseAddress(text string) (Address, error) {
 
 // IsUnix reports whether it is the address of a unix socket.
 func (a Address) IsUnix() bool { return a.Path != "" }
+
+// isAbstract reports whether it is the address of a unix socket that has no path. Two sockets cannot have one such name, and nothing
+// leads from one to another.
+func (a Address) isAbstract() bool { return strings.HasPrefix(a.Path, "\x00") }
 
 // errForeign is an address that is none of ours to handle: the bind goes on.
 var errForeign = errors.New("not the address of a stream server")
@@ -71,9 +75,13 @@ func parseSockaddr(raw []byte) (Address, error) {
 		}
 		return tcpAddress(addr, binary.BigEndian.Uint16(raw[2:]))
 	case unix.AF_UNIX:
-		path, _, _ := strings.Cut(string(raw[2:]), "\x00")
+		name := string(raw[2:])
+		if strings.HasPrefix(name, "\x00") { // abstract: all of it counts
+			return Address{Path: name}, nil
+		}
+		path, _, _ := strings.Cut(name, "\x00")
 		if path == "" {
-			return Address{}, errForeign // unnamed, or abstract: nobody unlinks it, and two cannot have it
+			return Address{}, errForeign // the kernel chooses a name
 		}
 		return Address{Path: path}, nil
 	}

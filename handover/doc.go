@@ -7,6 +7,10 @@
 // several generations on one address so form a group of the kernel's, and one instruction decides which of them gets the next
 // connection. What was accepted, queued or half open stays with the socket that it came to.
 //
+// A unix socket is found by its path instead. There each generation's socket has a name of its own beside the path, bound while the server
+// believes to have bound the path; the path is a hard link to one of them, and rename(2) is the switch. A server that ends removes the
+// path whoever listens behind it, so while two generations live unlink(2) is stopped at too, or undone.
+//
 // The package knows no server and no process tree: it is told which processes belong to a generation. Only Linux can do all
 // this, from 5.9 on; elsewhere New says why not.
 package handover

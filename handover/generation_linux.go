@@ -169,7 +169,7 @@ func (g *Generation) couldNot(err error) {
 }
 
 func (g *Generation) datagram(kind int, address Address) {
-	if kind != unix.SOCK_DGRAM {
+	if kind != unix.SOCK_DGRAM || address.IsUnix() { // a client of syslog may have that
 		return
 	}
 	g.all.mu.Lock()

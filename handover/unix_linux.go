@@ -121,6 +121,14 @@ func (c caller) seesOurs() error {
 // bindUnix is bind for a unix socket.
 func (g *Generation) bindUnix(fd int, q *notification, c caller, theirs int, s *socket, address Address) response {
 	a := g.all
+	if address.isAbstract() {
+		if g.sealed || g.sockets[address] != nil {
+			s.close()
+		} else {
+			g.sockets[address] = s // until it is known whether it listens: see Seal
+		}
+		return goOn
+	}
 	path, err := c.place(address.Path)
 	if err != nil {
 		s.close()
@@ -270,6 +278,9 @@ func (s *socket) boundName() string {
 // sealUnix gives a socket that listens the name of its own, by which it can be handed over.
 func (g *Generation) sealUnix(s *socket, path string) error {
 	a := g.all
+	if (Address{Path: path}).isAbstract() {
+		return errors.New("an abstract socket cannot be handed over")
+	}
 	if s.own == "" {
 		if err := checkName(path); err != nil {
 			return err

@@ -311,20 +311,23 @@ ffff8a0f86b4b407: 00000003 00000000 00000000 0001 03 125939 @/run/x.sock
 // costs a later one.
 func BenchmarkUnixGap(b *testing.B) {
 	w := newPathWorld(b)
-	one := w.begin(1).serve(w.path).take()
-	two := w.begin(2).serve(w.path).take()
 	other := filepath.Join(w.dir, "other")
+	one := w.begin(1).serve(w.path).take()
+	var two *pathGeneration
 	for _, sub := range []struct {
 		name string
 		ask  func() string
 	}{
-		{"path", func() string { return one.do("gap %s", w.path) }},
-		{"path-filtered", func() string { return two.do("gap %s", w.path) }},
-		{"other", func() string { return one.do("gone %s", other) }},
-		{"other-filtered", func() string { return two.do("gone %s", other) }},
-		{"other-alone", func() string { return two.do("gone %s", other) }},
+		{"other, no filter", func() string { return one.do("gone %s", other) }},
+		{"path, no filter", func() string { return one.do("gap %s", w.path) }},
+		{"path", func() string { return two.do("gap %s", w.path) }},
+		{"other, guarded", func() string { return two.do("gone %s", other) }},
+		{"other", func() string { return two.do("gone %s", other) }},
 	} {
-		if sub.name == "other-alone" {
+		switch sub.name {
+		case "path, no filter":
+			two = w.begin(2).serve(w.path).take()
+		case "other":
 			one.end()
 		}
 		b.Run(sub.name, func(b *testing.B) {
@@ -395,4 +398,19 @@ func TestUnixLost(t *testing.T) {
 	old.Retire()
 	w.answers(2)
 	w.has(w.own(2), "x.sock")
+}
+
+func TestUnixAbstract(t *testing.T) {
+	t.Parallel()
+	w := newPathWorld(t)
+	one := w.begin(1)
+	one.do("bind @%s", w.path) // as the package unix writes it
+	one.do("listen")
+	one.Seal()
+	if method, why := one.Method(); method != "off" || !strings.Contains(why, "abstract") {
+		t.Errorf("method %s, %q", method, why)
+	}
+	if got := one.Listening(); len(got) != 0 {
+		t.Errorf("it is said to hand over %q", got)
+	}
 }
