@@ -82,7 +82,7 @@ func parseInetDiag(b []byte) (connectionID, connection, bool) {
 	}
 	id := connectionID{cookie: binary.NativeEndian.Uint64(b[44:]), remotePort: binary.BigEndian.Uint16(b[6:])}
 	word := binary.NativeEndian.Uint32
-	c := connection{unread: word(b[56:]), unsent: word(b[60:]), inode: uint64(word(b[68:]))}
+	c := connection{unread: word(b[56:]), inode: uint64(word(b[68:]))}
 	c.accepted = c.inode != 0
 	switch b[1] {
 	case tcpSynRecv, tcpNewSynRecv:
@@ -106,14 +106,21 @@ func (c *connection) addInfo(attributes []byte) {
 		}
 		var info unix.TCPInfo
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(&info)), unsafe.Sizeof(info)), a.Value)
-		c.sent = time.Duration(info.Last_data_sent) * time.Millisecond
-		c.received = time.Duration(info.Last_data_recv) * time.Millisecond
-		c.silent = info.Bytes_received == 0
+		c.add(&info)
 	}
 }
 
-// Drain waits until this generation, which takes no new connection any more, can be stopped: nothing is left of what it had, or all of it
-// is idle, or the limit is reached. pids are its processes. It must be called right after another one has taken over.
+func (c *connection) add(info *unix.TCPInfo) {
+	c.sent = time.Duration(info.Last_data_sent) * time.Millisecond
+	c.received = time.Duration(info.Last_data_recv) * time.Millisecond
+	c.acked = time.Duration(info.Last_ack_recv) * time.Millisecond
+	c.unsent, c.unacked = info.Notsent_bytes, info.Unacked
+	c.in, c.out = info.Data_segs_in, info.Data_segs_out
+}
+
+// Drain waits until this generation, which takes no new connection any more, can be stopped: nothing is left of what it had, or the limit is
+// reached. Connections that are idle are closed, each as soon as it is: when the server ends, it would close all of them at once, in the
+// middle of the next request of some. pids are its processes. It must be called right after another one has taken over.
 func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func() []int) (Drain, error) {
 	ports := g.ports()
 	begin := time.Now()
@@ -122,6 +129,7 @@ func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func()
 		return Drain{}, err
 	}
 	sorted := false // out what the new one took between the switch and our look
+	idle := 0       // connections that were closed
 	for {
 		now, err := connections(ports)
 		if err != nil {
@@ -134,21 +142,32 @@ func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func()
 				left[id] = c
 			}
 		}
-		if !sorted && looked >= settleTime/2 {
+		if !sorted && looked >= min(settleTime/2, limit) {
 			sorted = true
 			held := descriptors(pids())
-			maps.DeleteFunc(had, func(id connectionID, _ connection) bool { return now[id].accepted && !held[now[id].inode] })
+			maps.DeleteFunc(had, func(id connectionID, _ connection) bool {
+				_, ours := held[now[id].inode]
+				return now[id].accepted && !ours
+			})
 			continue
+		}
+		if looked >= min(settleTime, limit) {
+			for _, id := range hangUpIdle(left, pids) {
+				delete(had, id)
+				delete(left, id)
+				idle++
+			}
 		}
 		if err := g.addUnix(left); err != nil {
 			return Drain{}, err
 		}
 		if done, d := drained(left, looked, limit); done {
+			d.Idle += idle
 			return d, nil
 		}
 		select {
 		case <-ctx.Done():
-			return Drain{Took: looked, Cut: len(left)}, ctx.Err()
+			return Drain{Took: looked, Idle: idle, Cut: len(left)}, ctx.Err()
 		case <-time.After(max(20*time.Millisecond, min(3*(time.Since(begin)-looked), limit-looked))):
 		}
 	}
@@ -168,9 +187,60 @@ func (g *Generation) ports() map[uint16]bool {
 	return ports
 }
 
+// hangUpIdle closes those connections that are idle, and returns which.
+func hangUpIdle(left map[connectionID]connection, pids func() []int) []connectionID {
+	var closed []connectionID
+	var held map[uint64]descriptor
+	for id, c := range left {
+		if !c.idle() {
+			continue
+		}
+		if held == nil {
+			held = descriptors(pids())
+		}
+		if at, ok := held[c.inode]; ok && at.hangUp(c.inode) {
+			closed = append(closed, id)
+		}
+	}
+	return closed
+}
+
+// descriptor is one of a process.
+type descriptor struct{ pid, fd int }
+
+// hangUp closes the connection behind it, as if the server had, if it is idle still: between this look and the end of the connection there
+// are a few microseconds, in which a request is lost.
+func (d descriptor) hangUp(inode uint64) bool {
+	pidfd, err := unix.PidfdOpen(d.pid, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(pidfd)
+	fd, err := unix.PidfdGetfd(pidfd, d.fd, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Ino != inode {
+		return false // it has another connection by now
+	}
+	unread, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
+	if err != nil {
+		return false
+	}
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil || info.State != tcpEstablished {
+		return false
+	}
+	c := connection{accepted: true, unread: uint32(unread)}
+	c.add(info)
+	return c.idle() && unix.Shutdown(fd, unix.SHUT_RDWR) == nil
+}
+
 // descriptors are the sockets that these processes hold, by inode.
-func descriptors(pids []int) map[uint64]bool {
-	held := map[uint64]bool{}
+func descriptors(pids []int) map[uint64]descriptor {
+	held := map[uint64]descriptor{}
 	for _, pid := range pids {
 		dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
 		entries, err := os.ReadDir(dir)
@@ -181,7 +251,8 @@ func descriptors(pids []int) map[uint64]bool {
 			target, err := os.Readlink(filepath.Join(dir, e.Name()))
 			if rest, ok := strings.CutPrefix(target, "socket:["); err == nil && ok {
 				inode, _ := strconv.ParseUint(strings.TrimSuffix(rest, "]"), 10, 64)
-				held[inode] = true
+				fd, _ := strconv.Atoi(e.Name()) // the kernel's
+				held[inode] = descriptor{pid, fd}
 			}
 		}
 	}
@@ -229,7 +300,7 @@ func reaches(ctx context.Context, at Address, pids func() []int) error {
 			if id.remotePort != port || !found.accepted {
 				continue
 			}
-			if !descriptors(pids())[found.inode] {
+			if _, ok := descriptors(pids())[found.inode]; !ok {
 				return fmt.Errorf("a connection to %s reached a process that is not of the new server", at)
 			}
 			return nil
