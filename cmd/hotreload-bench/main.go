@@ -61,6 +61,7 @@ var sections = []section{
 	{"burst", measureBurst},
 	{"stale", measureStale},
 	{"served", measureServed},
+	{"handover", measureHandover},
 }
 
 // bench is what all sections know.
