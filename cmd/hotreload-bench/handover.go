@@ -51,7 +51,6 @@ type series struct {
 	restarts map[supervisor.Result]int
 	serving  sample
 	cut      int
-	handed   bool // all of them were handovers
 	took     time.Duration
 }
 
