@@ -49,6 +49,7 @@ func (w *pathWatcher) run(removed func()) {
 		if both[0].Revents != 0 {
 			removed()
 			_, _ = unix.Read(w.inotify, buf) // EAGAIN: it was read already
+			removed()                        // what was removed in between may have been read too
 		}
 	}
 }

@@ -70,6 +70,19 @@ func (s *pathServer) obey(words []string) (said string, err error) {
 		for errors.Is(unix.Access(words[1], 0), unix.ENOENT) && time.Since(begin) < deadline {
 		}
 		return fmt.Sprintf("%d %d", called.Nanoseconds(), time.Since(begin).Nanoseconds()), err
+	case "again": // removes the path as often, each time as soon as it is back
+		n, err := strconv.Atoi(words[2])
+		for begin := time.Now(); n > 0 && err == nil; n-- {
+			if err = unix.Unlink(words[1]); err != nil {
+				break
+			}
+			for unix.Access(words[1], 0) != nil {
+				if time.Since(begin) > deadline {
+					return "", errors.New("it is not put back")
+				}
+			}
+		}
+		return "done", err
 	case "gone": // how long unlink takes
 		f, err := os.Create(words[1])
 		if err != nil {

@@ -109,6 +109,8 @@ func TestUnixPathIsGuarded(t *testing.T) {
 		w.isBack()
 		w.answers(2)
 	}
+	one.do("again %s 3000", w.path)
+	w.answers(2)
 	other := filepath.Join(w.dir, "other")
 	if err := os.WriteFile(other, nil, 0o666); err != nil {
 		t.Fatal(err)
