@@ -18,6 +18,8 @@ const (
 	scanCache = "runtime/container/scan.cache"
 	// proxyDir holds the classes that Hyperf generated (Hyperf\Di\Aop\ProxyManager, Hyperf\Di\LazyLoader).
 	proxyDir = "runtime/container/proxy"
+	// viewCache holds the views that Hyperf has compiled (the view.config.cache_path that hyperf/view suggests).
+	viewCache = "runtime/view"
 	// hyperfConfig decides whether a scan is made at all (Hyperf\Di\Annotation\ScanConfig).
 	hyperfConfig = "config/config.php"
 )
@@ -63,6 +65,34 @@ func ExpireProxies(dir string) (expired []string, err error) {
 		return expired, fmt.Errorf("expire proxies: %w", err)
 	}
 	return expired, nil
+}
+
+// ExpireViews makes the Hyperf application in dir compile its views anew, for which these files are, as far as it has compiled any
+// since the oldest of them was changed. Hyperf compares times here, too (Hyperf\ViewEngine\Compiler\Compiler::isExpired): a view
+// that was replaced by an older file would be shown as it was for ever.
+func ExpireViews(dir string, files []string) error {
+	var oldest time.Time
+	for _, file := range files {
+		if st, err := os.Stat(file); err == nil && (oldest.IsZero() || st.ModTime().Before(oldest)) {
+			oldest = st.ModTime()
+		}
+	}
+	cache := filepath.Join(dir, viewCache)
+	entries, err := os.ReadDir(cache)
+	if oldest.IsZero() || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		st, statErr := entry.Info()
+		if statErr != nil || !st.Mode().IsRegular() || !st.ModTime().After(oldest) {
+			continue
+		}
+		err = errors.Join(err, os.Chtimes(filepath.Join(cache, entry.Name()), time.Time{}, time.Unix(0, 0)))
+	}
+	if err != nil {
+		return fmt.Errorf("expire views: %w", err)
+	}
+	return nil
 }
 
 // nothingCollected is a scan.cache without any annotation: serialize([$data, $proxies, $aspectClasses]).

@@ -80,6 +80,7 @@ final class HotreloadScan
     public function fail(string $message, string $file, int $line): void
     {
         [$message] = explode("\nStack trace:", $message);
+        $this->rest = null; // there is no scan to be concluded
         $this->answer = ['result' => 'failed', 'message' => $message, 'file' => $file, 'line' => $line] + $this->answer;
     }
 
@@ -125,11 +126,6 @@ final class HotreloadScan
             }
         }
         [$data, $proxies] = $this->live();
-        foreach ($data as $collector => $serialized) {
-            if (in_array($collector, $config->getCollectors(), true)) {
-                $collector::deserialize($serialized);
-            }
-        }
         $affected = $changed;
         do {
             $before = count($affected);
@@ -139,19 +135,28 @@ final class HotreloadScan
                 }
             }
         } while (count($affected) > $before);
-        if (array_intersect_key(AspectCollector::getRules(), $affected)) {
+        [$rules] = unserialize($data[AspectCollector::class] ?? serialize([[]]));
+        if (array_intersect_key($rules, $affected)) {
             return false;
         }
-        $this->answer['mode'] = 'part';
-        $reader = new AnnotationReader($config->getIgnoreAnnotations());
-        $scanner = $this->scanner($config);
-        foreach (array_keys(array_intersect_key($affected, $graph)) as $class) {
-            $reflection = ReflectionManager::reflectClass($class);
-            if ($this->above($reflection) != $graph[$class]['above']) {
+        $again = array_map(ReflectionManager::reflectClass(...), array_keys(array_intersect_key($affected, $graph)));
+        foreach ($again as $reflection) {
+            if ($this->above($reflection) != $graph[$reflection->getName()]['above']) {
                 return false;
             }
+        }
+        // Nothing may be collected before this: whole() begins with nothing, or what aspects say would be there twice.
+        $this->answer['mode'] = 'part';
+        foreach ($data as $collector => $serialized) {
+            if (in_array($collector, $config->getCollectors(), true)) {
+                $collector::deserialize($serialized);
+            }
+        }
+        $reader = new AnnotationReader($config->getIgnoreAnnotations());
+        $scanner = $this->scanner($config);
+        foreach ($again as $reflection) {
             foreach ($config->getCollectors() as $collector) {
-                $collector::clear($class);
+                $collector::clear($reflection->getName());
             }
             $scanner->collect($reader, $reflection);
         }

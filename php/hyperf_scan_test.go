@@ -208,9 +208,26 @@ func TestScanForReload(t *testing.T) {
 		if s := scan(file); !strings.Contains(s.Restart, "annotations changed") {
 			t.Errorf("it came: %+v", s)
 		}
+		restart := func() {
+			t.Helper()
+			if s, err := h.ScanForRestart(t.Context(), nil); err != nil || s != (Scan{}) {
+				t.Fatalf("a restart: %+v, %v", s, err)
+			}
+			if err := h.KeepBaseline(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		restart()
+		if s := scan(edit("app/Around.php", "return", "$around = true; return")); s != (Scan{}) {
+			t.Errorf("its body: %+v", s)
+		}
+		if s := scan(edit("app/Around.php", "::hello", "::text")); !strings.Contains(s.Restart, "annotations changed") {
+			t.Errorf("its classes: %+v", s)
+		}
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
+		restart()
 	})
 	t.Run("an attribute that is not there", func(t *testing.T) {
 		before := h.snapshotOf(t)
@@ -218,6 +235,9 @@ func TestScanForReload(t *testing.T) {
 		s := scan(file)
 		if s.Problem == nil || !strings.Contains(s.Problem.Message, "Missing") || h.snapshotOf(t) != before {
 			t.Errorf("%+v", s)
+		}
+		if s, err := h.ScanForRestart(t.Context(), nil); err != nil || s.Problem == nil || !strings.Contains(s.Problem.Message, "Missing") {
+			t.Errorf("before a restart: %+v, %v", s, err)
 		}
 		edit("app/Child.php", "#[Missing]\n", "")
 	})

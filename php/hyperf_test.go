@@ -39,6 +39,34 @@ func TestExpireProxiesOfAnAppThatNeverRan(t *testing.T) {
 	}
 }
 
+func TestExpireViews(t *testing.T) {
+	dir := t.TempDir()
+	view := writeFile(t, filepath.Join(dir, "storage/view/a.blade.php"), "a")
+	at := time.Now().Add(-time.Hour).Truncate(time.Second)
+	if err := os.Chtimes(view, at, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := ExpireViews(dir, []string{view}); err != nil {
+		t.Errorf("nothing was compiled yet: %v", err)
+	}
+	ages := map[string]time.Duration{"older": -time.Second, "of the same time": 0, "younger": time.Second}
+	compiled := func(name string) string { return filepath.Join(dir, "runtime/view", name+".php") }
+	for name, age := range ages {
+		writeFile(t, compiled(name), "<?php")
+		if err := os.Chtimes(compiled(name), at.Add(age), at.Add(age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ExpireViews(dir, []string{filepath.Join(dir, "gone.blade.php"), view, writeFile(t, filepath.Join(dir, "new.blade.php"), "")}); err != nil {
+		t.Error(err)
+	}
+	for name, age := range ages {
+		if expired := modTime(t, compiled(name)).Unix() == 0; expired != (age > 0) {
+			t.Errorf("%s: expired %v", name, expired)
+		}
+	}
+}
+
 func TestScanCacheable(t *testing.T) {
 	for _, test := range []struct {
 		name, config, dotenv string

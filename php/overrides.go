@@ -65,8 +65,8 @@ var overrides = []override{
 // WriteOverrides writes an ini file into dir, which is created where it is missing and should hold nothing else, with which
 // the server's OPcache looks at every file again when a new worker loads it. s are the settings of p without it.
 //
-// It leaves opcache.preload alone: what is preloaded takes a restart.
-func (p PHP) WriteOverrides(dir string, s Settings) (Overrides, error) {
+// It leaves opcache.preload alone: what is preloaded takes a restart. more are settings besides those; their Was is not looked at.
+func (p PHP) WriteOverrides(dir string, s Settings, more ...Setting) (Overrides, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return Overrides{}, fmt.Errorf("write php overrides: %w", err)
@@ -91,6 +91,15 @@ func (p PHP) WriteOverrides(dir string, s Settings) (Overrides, error) {
 		case fixed(v.name):
 			o.Fixed = append(o.Fixed, setting)
 		case was != v.byDefault:
+			o.Replaced = append(o.Replaced, setting)
+		}
+	}
+	for _, setting := range more {
+		text += fmt.Sprintf("%s=%s\n", setting.Name, setting.Now)
+		setting.Was = s.INI[setting.Name]
+		if fixed(setting.Name) {
+			o.Fixed = append(o.Fixed, setting)
+		} else {
 			o.Replaced = append(o.Replaced, setting)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -81,8 +82,19 @@ func (c *code) overrides(place control.Place) (php.Overrides, error) {
 	if err != nil {
 		return php.Overrides{}, err
 	}
-	return c.php.WriteOverrides(dir, c.settings)
+	if c.cfg.Server.Kind != config.KindHyperf || !c.settings.OPcache {
+		return c.php.WriteOverrides(dir, c.settings)
+	}
+	// The master opens no file that its own scan has compiled before, so that nobody sees which classes it loads.
+	o, err := c.php.WriteOverrides(dir, c.settings, php.Setting{Name: enableCLI, Now: "0"})
+	if err == nil && !slices.ContainsFunc(o.Fixed, func(s php.Setting) bool { return s.Name == enableCLI }) {
+		c.settings.OPcache = false
+	}
+	o.Fixed = slices.DeleteFunc(o.Fixed, func(s php.Setting) bool { return s.Name == enableCLI }) // workers see new code all the same
+	return o, err
 }
+
+const enableCLI = "opcache.enable_cli"
 
 func joinSettings(settings []php.Setting) string {
 	words := make([]string, len(settings))

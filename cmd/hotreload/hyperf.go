@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/hotreload/hotreload/config"
@@ -44,13 +45,16 @@ func newHyperf(cfg *config.Config, c *code, place control.Place, develops bool, 
 // prepare is supervisor.Options.Prepare.
 func (h *hyperf) prepare(ctx context.Context, next supervisor.Upcoming) (supervisor.Preparation, error) {
 	h.noting.Wait()
+	if err := php.ExpireViews(h.app.Dir, only(".blade.php", next.Files)); err != nil {
+		h.warn(err.Error())
+	}
 	if next.Action == supervisor.Restart {
 		return h.prepareStart(ctx, next)
 	}
 	files := next.Files
 	if !next.Known {
 		files = nil
-	} else if files = onlyPHP(files); len(files) == 0 {
+	} else if files = only(".php", files); len(files) == 0 {
 		return supervisor.Preparation{}, nil // nothing that has a proxy
 	}
 	scan, err := h.app.ScanForReload(ctx, files)
@@ -70,7 +74,7 @@ func (h *hyperf) prepareStart(ctx context.Context, next supervisor.Upcoming) (su
 		_, err := php.ExpireProxies(h.app.Dir)
 		return prep, err
 	}
-	scan, err := h.app.ScanForRestart(ctx, onlyPHP(next.Files))
+	scan, err := h.app.ScanForRestart(ctx, only(".php", next.Files))
 	if errors.Is(err, php.ErrUnsupported) {
 		_, err = php.ExpireProxies(h.app.Dir)
 	}
@@ -102,11 +106,17 @@ func (h *hyperf) stands(path string) []string {
 	return nil
 }
 
-// also adds to what is recorded while it starts.
+// also adds to what is recorded while it starts. With OPcache the master opens no file that the process which it forks for its scan
+// has compiled before, so then what the scan opens counts: it is every class.
 func (h *hyperf) also(opt *watcher.RecordOptions) {
-	opt.Except, opt.Also = h.app.ScanFile(), []string{h.app.ProxyDir()}
+	opt.Also = []string{h.app.ProxyDir()}
+	if h.code.settings.OPcache {
+		h.code.note("OPcache hides which classes Hyperf's master loads, so that a change of any of them restarts it; opcache.enable_cli=0 avoids that")
+		return
+	}
+	opt.Except = h.app.ScanFile()
 }
 
-func onlyPHP(files []string) []string {
-	return slices.DeleteFunc(slices.Clone(files), func(file string) bool { return filepath.Ext(file) != ".php" })
+func only(suffix string, files []string) []string {
+	return slices.DeleteFunc(slices.Clone(files), func(file string) bool { return !strings.HasSuffix(file, suffix) })
 }

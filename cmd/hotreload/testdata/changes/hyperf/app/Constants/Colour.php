@@ -1,0 +1,8 @@
+<?php
+
+namespace App\Constants;
+
+enum Colour: string
+{
+    case Red = 'red v1';
+}

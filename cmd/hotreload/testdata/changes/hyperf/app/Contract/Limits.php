@@ -1,0 +1,8 @@
+<?php
+
+namespace App\Contract;
+
+interface Limits
+{
+    public const MOST = 'most v1';
+}

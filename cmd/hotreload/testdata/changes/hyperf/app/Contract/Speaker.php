@@ -1,0 +1,8 @@
+<?php
+
+namespace App\Contract;
+
+interface Speaker
+{
+    public function speak(): string;
+}

@@ -1,0 +1,9 @@
+<?php
+
+namespace App\Controller;
+
+use App\Service\Ancestor;
+
+class ChildController extends Ancestor
+{
+}

@@ -1,0 +1,9 @@
+<?php
+
+namespace App\Controller;
+
+use App\Service\InjectAncestor;
+
+class InjectChildController extends InjectAncestor
+{
+}

@@ -1,0 +1,11 @@
+<?php
+
+namespace App\Service;
+
+class Doomed
+{
+    public static function text(): string
+    {
+        return 'old class';
+    }
+}

@@ -1,0 +1,11 @@
+<?php
+
+namespace App\Service;
+
+class OtherWoven
+{
+    public function text(): string
+    {
+        return 'other woven v1';
+    }
+}

@@ -1,0 +1,6 @@
+<?php
+
+function helper(): string
+{
+    return 'helper v1';
+}

@@ -1,0 +1,6 @@
+<?php
+
+function more(): string
+{
+    return 'more v1';
+}

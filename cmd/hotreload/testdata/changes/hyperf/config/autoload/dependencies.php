@@ -1,0 +1,5 @@
+<?php
+
+return [
+    App\Contract\Speaker::class => App\Service\LoudSpeaker::class,
+];

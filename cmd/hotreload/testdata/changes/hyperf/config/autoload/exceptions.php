@@ -1,0 +1,9 @@
+<?php
+
+return [
+    'handler' => [
+        'http' => [
+            App\Exception\Handler\AppExceptionHandler::class,
+        ],
+    ],
+];

@@ -1,0 +1,6 @@
+<?php
+
+return [
+    App\Listener\ConfiguredListener::class,
+    Hyperf\ExceptionHandler\Listener\ErrorExceptionHandler::class,
+];

@@ -1,0 +1,8 @@
+<?php
+
+return [
+    'http' => [
+        App\Middleware\WorkerMiddleware::class,
+        App\Middleware\AnswerMiddleware::class,
+    ],
+];

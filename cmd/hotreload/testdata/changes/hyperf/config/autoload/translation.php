@@ -1,0 +1,7 @@
+<?php
+
+return [
+    'locale' => 'en',
+    'fallback_locale' => 'en',
+    'path' => BASE_PATH . '/storage/languages',
+];

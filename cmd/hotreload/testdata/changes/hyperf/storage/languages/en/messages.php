@@ -1,0 +1,3 @@
+<?php
+
+return ['text' => 'language v1'];

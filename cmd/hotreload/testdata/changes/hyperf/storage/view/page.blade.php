@@ -1,0 +1,3 @@
+@if (true)
+view v1 @include('part')
+@endif

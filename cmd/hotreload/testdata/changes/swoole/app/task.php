@@ -1,0 +1,3 @@
+<?php
+
+return static fn (): string => 'task v1';

@@ -1,0 +1,3 @@
+<?php
+
+const BOOTSTRAP = 'bootstrap v1';

@@ -1,0 +1,9 @@
+<?php
+
+namespace app\controller;
+
+use app\service\Ancestor;
+
+class ChildController extends Ancestor
+{
+}

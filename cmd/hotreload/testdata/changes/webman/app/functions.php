@@ -1,0 +1,6 @@
+<?php
+
+function text_of_functions(): string
+{
+    return 'functions v1';
+}

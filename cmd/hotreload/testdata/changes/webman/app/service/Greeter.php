@@ -1,0 +1,11 @@
+<?php
+
+namespace app\service;
+
+class Greeter
+{
+    public static function greet(string $whom): string
+    {
+        return "hello, {$whom}";
+    }
+}

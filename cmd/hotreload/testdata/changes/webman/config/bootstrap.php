@@ -1,0 +1,3 @@
+<?php
+
+return [support\bootstrap\Session::class, app\bootstrap\Boot::class];

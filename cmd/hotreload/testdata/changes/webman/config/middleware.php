@@ -1,0 +1,6 @@
+<?php
+
+return [
+    '@' => [app\middleware\WorkerHeader::class],
+    '' => [app\middleware\Answer::class],
+];

@@ -1,0 +1,3 @@
+<?php
+
+return ['controller_suffix' => 'Controller', 'text' => 'plugin config v1'];

@@ -1,0 +1,11 @@
+<?php
+
+namespace App;
+
+class Doomed
+{
+    public static function text(): string
+    {
+        return 'old class';
+    }
+}

@@ -1,0 +1,11 @@
+<?php
+
+namespace App;
+
+class Plain
+{
+    public static function text(): string
+    {
+        return 'class v1';
+    }
+}

@@ -1,0 +1,8 @@
+<?php
+
+namespace App;
+
+class Talker extends Plain
+{
+    use Talks;
+}

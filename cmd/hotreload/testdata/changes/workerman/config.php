@@ -1,0 +1,3 @@
+<?php
+
+return ['text' => 'config v1'];
