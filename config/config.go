@@ -119,7 +119,7 @@ type Reload struct {
 
 // Restart is the [restart] section.
 type Restart struct {
-	Handover     string        // auto, off
+	Handover     string        // auto, interpose, pass, off
 	Listen       []string      // host:port or unix:/path; nil: what the server binds
 	DrainTimeout time.Duration // >= 0
 	BackoffMin   time.Duration // > 0

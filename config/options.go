@@ -159,12 +159,12 @@ func reloadOptions() []option {
 
 func restartOptions() []option {
 	return []option{
-		opt("restart.handover", handoverType(), func(c *Config) *string { return &c.Restart.Handover }, Option{
+		opt("restart.handover", enumType("auto", "interpose", "pass", "off"), func(c *Config) *string { return &c.Restart.Handover }, Option{
 			Default: `"auto"`, Example: `"off"`,
-			Help: "How the new server takes over from the old one. `auto`: the best way that works; for now, stop and start."}),
+			Help: "How the new server takes over from the old one. `auto`: the best way that works. `interpose`: with sockets that the server binds by itself. `pass`: with those of `listen`, given to the server as systemd does (`LISTEN_FDS`). `off`: stop and start."}),
 		opt("restart.listen", listenType(), func(c *Config) *[]string { return &c.Restart.Listen }, Option{
 			Default: `"auto"`, Example: `["0.0.0.0:9501"]`,
-			Help: "Addresses to hand over. `auto`: every stream port the server binds before it is ready."}),
+			Help: "Addresses to hand over, and with `pass` to open. `auto`: every stream port the server binds before it is ready."}),
 		opt("restart.drain_timeout", durationType(true), func(c *Config) *time.Duration { return &c.Restart.DrainTimeout }, Option{
 			Default: `"10s"`, Note: "`watch`: 500ms", Example: `"30s"`,
 			Help: "How long connections of the old server may last."}),

@@ -71,6 +71,9 @@ func (l *loader) checkPairs() {
 	if c.Server.Ready.Scheme == "pid-file" && c.Server.PIDFile == "" {
 		l.failKey("server.ready", faultf("\"pid-file\" needs server.pid_file"))
 	}
+	if c.Restart.Handover == "pass" && len(c.Restart.Listen) == 0 {
+		l.failKey("restart.handover", faultf("\"pass\" needs restart.listen: the addresses to open"))
+	}
 	if c.Watch.MaxWait < c.Watch.Quiet {
 		l.failKey(l.given("watch.max_wait", "watch.quiet"), faultf("max_wait (%s) is shorter than quiet (%s)",
 			formatDuration(c.Watch.MaxWait), formatDuration(c.Watch.Quiet)))

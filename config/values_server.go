@@ -258,20 +258,6 @@ func readStatus(s string) int {
 	return n
 }
 
-// handoverType knows the words that later versions will understand, so that
-// nobody believes that they work already.
-func handoverType() valueType[string] {
-	t := enumType("auto", "off")
-	read := t.read
-	t.read = func(raw any, base string) (string, []*fault) {
-		if raw == "interpose" || raw == "pass" {
-			return "", []*fault{faultf("%q is not supported by this version; use \"auto\" or \"off\"", raw)}
-		}
-		return read(raw, base)
-	}
-	return t
-}
-
 // listenType is "auto" (nil) or a list of addresses.
 func listenType() valueType[[]string] {
 	t := listType("auto, or array of addresses", readAddress)

@@ -69,9 +69,13 @@ func (r *OPcacheReset) run(ctx context.Context, c conversation) error {
 		}
 		// A worker may die under it, and php-fpm may be reloaded meanwhile: then the next question is answered again.
 		reply, err := c.ask(ctx, fpmStatus)
-		if lost = err; err != nil {
+		if err != nil {
+			if ctx.Err() == nil { // else it is the end of the wait that cut the question short
+				lost = err
+			}
 			continue
 		}
+		lost = nil
 		if r.After = reply.opcache(); r.After.Off != nil {
 			// When the restart was pending as this request began, and was carried out before it looked, the cache is off for that
 			// request alone.

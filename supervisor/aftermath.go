@@ -101,6 +101,9 @@ func (l *loop) booted(ctx context.Context, op *operation, r opResult) error {
 	if r.found {
 		kind = EventAdopted
 		l.pending = l.pending.Merge(r.missed)
+		if why := r.gen.Crippled(); why != "" {
+			l.pending = l.pending.Merge(Plan{Action: Restart, Reasons: []string{why}})
+		}
 	}
 	l.notify(Event{Kind: kind, Took: time.Since(op.started), PID: masterPID(r.gen)})
 	l.next(ctx)
@@ -151,7 +154,7 @@ func (l *loop) down(ctx context.Context, r opResult) error {
 		return nil
 	}
 	if l.pending.Action == None && len(l.asked) == 0 {
-		l.notify(Event{Kind: EventWaiting, Detail: l.reason})
+		l.waits()
 	}
 	l.next(ctx)
 	return nil
@@ -195,17 +198,25 @@ func (l *loop) buried(ctx context.Context, r opResult) error {
 	l.withers = false
 	switch {
 	case withers && l.opt.Mode == Watch && l.pending.Action == None && len(l.asked) == 0:
-		l.notify(Event{Kind: EventWaiting, Detail: l.reason}) // starting it again would change nothing
+		l.waits() // starting it again would change nothing
 	case l.pending.Action != None || len(l.asked) > 0:
 		l.next(ctx)
 	case l.opt.Server.Kind == KindNone && l.opt.Mode == Run:
 		return &ExitError{Code: l.exit.Code(), Reason: l.reason}
 	case l.opt.Server.Kind == KindNone:
-		l.notify(Event{Kind: EventWaiting, Detail: l.reason})
+		l.waits()
 	default:
 		l.schedule(l.backoff.NextBackOff())
 	}
 	return nil
+}
+
+// waits says that nothing is started until something changes. Nobody is to wait in a queue that nobody serves.
+func (l *loop) waits() {
+	if l.opt.Handover != nil {
+		l.opt.Handover.Drop()
+	}
+	l.notify(Event{Kind: EventWaiting, Detail: l.reason})
 }
 
 // schedule plans the next start.

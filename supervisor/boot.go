@@ -22,12 +22,14 @@ import (
 
 // processes is the driver on real processes.
 type processes struct {
-	opt     *Options
-	kernel  kernel
-	log     *zap.Logger
-	note    func(string) // something worth a line
-	inexact bool         // it was said that recordings are not exact
-	advised bool         // what a person should know of this kind of server was said
+	opt       *Options
+	kernel    kernel
+	log       *zap.Logger
+	note      func(string) // something worth a line
+	replacing *tree        // what a generation that is being started is to replace; nil: nothing
+	inexact   bool         // it was said that recordings are not exact
+	offSaid   bool         // it was said that nothing can be handed over
+	advised   bool         // what a person should know of this kind of server was said
 }
 
 // bootError says why a server did not get ready.
@@ -47,12 +49,20 @@ func (d *processes) boot(ctx context.Context, number int) (generation, error) {
 	}
 	if a := d.opt.Adopt; a != nil {
 		d.opt.Adopt = nil // a second start is a start
+		a = d.choose(ctx, a)
 		if a.Master.Alive() {
 			return d.adopt(ctx, a)
 		}
 		d.endLeftovers(ctx, a)
 	}
-	return d.launch(ctx, number)
+	g, err := d.launch(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.(*tree).sockets.Take(); err != nil {
+		d.note(err.Error()) // nobody else is there to take the connections
+	}
+	return g, nil
 }
 
 // attach finds the master that somebody else started.
@@ -70,14 +80,8 @@ func (d *processes) attach(number int) (generation, error) {
 }
 
 func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) {
-	t := d.newTree(a.Generation, a.Master, 0, &output{})
-	t.ours, t.found, t.token, t.loaded = true, true, a.Token, a.Preloaded
-	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
-		t.group = a.Group
-	}
-	for _, p := range a.Members {
-		t.members[p] = true
-	}
+	t := d.treeOf(a)
+	d.restorePIDFile(a)
 	if err := d.takeOver(t); err != nil {
 		return nil, err
 	}
@@ -89,8 +93,33 @@ func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) 
 			return nil, err
 		}
 	}
+	if a.Old.Runs() {
+		d.replace(ctx, a.Old, t)
+	}
 	d.save(t, true)
 	return t, nil
+}
+
+// treeOf is the generation that an earlier hotreload wrote down.
+func (d *processes) treeOf(a *Adoption) *tree {
+	t := d.newTree(a.Generation, a.Master, 0, &output{})
+	t.ours, t.found, t.token, t.loaded = true, true, a.Token, a.Preloaded
+	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
+		t.group = a.Group
+	}
+	for _, p := range a.Members {
+		t.members[p] = true
+	}
+	if d.opt.Handover == nil {
+		return t
+	}
+	if sockets, whole := d.opt.Handover.Resume(a.Generation, a.Listen); sockets != nil {
+		t.sockets = sockets
+		if !whole {
+			t.crippled = "its sockets were lost with the hotreload that was killed, and a new worker could not bind any"
+		}
+	}
+	return t
 }
 
 // takeOver watches a master that is not our child, and looks at its tree once.
@@ -163,7 +192,7 @@ func (d *processes) clearPIDFile() error {
 // advise says once what a person should know of a server in SWOOLE_BASE mode, where the workers are children of the master.
 func (d *processes) advise(v view) {
 	manager := slices.ContainsFunc(v.procs, func(s sighting) bool { return s.role == Manager })
-	if d.advised || d.opt.Server.Layout != LayoutSwoole || manager || len(v.serving(false)) == 0 {
+	if d.advised || d.opt.Server.Layout != LayoutSwoole || manager || len(v.serving(false)) == 0 || d.opt.Mode == Run && d.opt.Handover != nil {
 		return
 	}
 	d.advised = true
@@ -221,7 +250,7 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	token := "HOTRELOAD_SERVER=" + rand.Text()
 	rec := d.record(ctx)
 	defer rec.Close() // also when it did not get ready
-	cmd, out, err := d.start(token)
+	cmd, out, sockets, err := d.start(number, token)
 	if err != nil {
 		return nil, err
 	}
@@ -233,11 +262,12 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 	}()
 	if err != nil { // it ended before it could be looked at
 		exit := <-exited
+		sockets.Retire()
 		out.drained(linger)
 		return nil, d.bootFailed(out, "the server ended at once: "+exit.String(), exit, false)
 	}
 	t := d.newTree(number, root, root.PID, out)
-	t.ours, t.token = true, token
+	t.ours, t.token, t.sockets = true, token, sockets
 	d.save(t, false)
 	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now(), rec: rec}
 	if err := b.wait(ctx); err != nil {
@@ -245,6 +275,10 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 		return nil, err
 	}
 	t.loaded = d.loaded(rec)
+	if method, why := sockets.Method(); method == "off" && why != noHandover && !d.offSaid {
+		d.offSaid = true
+		d.note("a restart will be a stop and a start: " + why)
+	}
 	d.save(t, true)
 	return t, nil
 }
@@ -303,16 +337,16 @@ func (d *processes) giveUp(t *tree) {
 }
 
 // start executes the command in a process group of its own, with token in its environment.
-func (d *processes) start(token string) (*exec.Cmd, *output, error) {
+func (d *processes) start(number int, token string) (*exec.Cmd, *output, Sockets, error) {
 	s := &d.opt.Server
 	dir, err := filepath.EvalSymlinks(s.Dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("working directory of the server: %w", err)
+		return nil, nil, nil, fmt.Errorf("working directory of the server: %w", err)
 	}
 	out := &output{}
 	st, err := connect(d.opt.Output, d.opt.Reaper, out)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	defer st.closeTheirs()
 	cmd := exec.Command(s.Command[0], s.Command[1:]...)
@@ -326,10 +360,17 @@ func (d *processes) start(token string) (*exec.Cmd, *output, error) {
 		cmd.Stdin = d.opt.Output.Stdin
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := d.opt.Reaper.Start(cmd); err != nil {
-		return nil, nil, fmt.Errorf("start the server: %w", err)
+	var sockets Sockets = noSockets{noHandover}
+	if d.opt.Handover != nil {
+		sockets = d.opt.Handover.Begin(number, cmd)
 	}
-	return cmd, out, nil
+	err = d.opt.Reaper.Start(cmd)
+	sockets.Started()
+	if err != nil {
+		sockets.Retire()
+		return nil, nil, nil, fmt.Errorf("start the server: %w", err)
+	}
+	return cmd, out, sockets, nil
 }
 
 func exitOf(st *os.ProcessState) Exit {

@@ -137,11 +137,15 @@ func (s sighting) isForked(layout Layout) bool {
 	return s.role == Manager || s.role.serves()
 }
 
-// answers asks the probe, or without one the sockets that the server listens on.
+// answers asks the probe, or without one the sockets that the server listens on. Another generation may serve on the same addresses: a
+// probe that cannot be led past it would ask that one.
 func (b *booting) answers(ctx context.Context, v view) (bool, error) {
 	listeners := b.d.listenersOf(b.t)
 	b.t.setListeners(listeners)
 	probe := b.s.Probe
+	if !b.s.ProbeSteers && b.t.number > 1 {
+		probe = nil
+	}
 	if probe == nil && len(listeners) == 0 {
 		b.why = "it does not listen on any port"
 		if v.at.Sub(b.calm) < silent {
@@ -153,7 +157,7 @@ func (b *booting) answers(ctx context.Context, v view) (bool, error) {
 	if probe == nil {
 		probe = ProbeListeners(listeners)
 	}
-	if err := probe(ctx); err != nil {
+	if err := probe(withDialer(ctx, b.t.sockets)); err != nil {
 		if ctx.Err() == nil { // else it is the end of the wait that cut the probe short
 			b.why = err.Error()
 		}
@@ -168,6 +172,7 @@ func (b *booting) accept(v view) {
 	if b.s.PIDFile != "" && !b.named {
 		b.d.note(fmt.Sprintf("the server serves, but never wrote %s: is pid_file right?", b.s.PIDFile))
 	}
+	b.t.sockets.Seal()
 	b.t.watchManager(v)
 	b.d.advise(v)
 	switch {

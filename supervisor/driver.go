@@ -22,6 +22,13 @@ type driver interface {
 	// watchOver watches a server for a while after its workers were replaced, and returns nil when all is well or ctx is
 	// done. It may run beside the loop, but not beside an operation.
 	watchOver(ctx context.Context, g generation) *crashLoop
+	// canHandOver says why a restart of g is a stop and a start, "" when the new generation can be ready first.
+	canHandOver(g generation) string
+	// handOver starts a generation beside old, and ends old when all new connections go to the new one. On error old goes on as it was.
+	// switched is called when the new one serves.
+	handOver(ctx context.Context, old generation, number int, switched func(generation)) (generation, Drained, error)
+	// bury ends what a dead master left behind.
+	bury(g generation) error
 	// end stops the server and returns when its whole tree is gone: gracefully until ctx is done or the
 	// stop timeout has passed, then by force. The error says what was not well about the end.
 	end(ctx context.Context, g generation) error
@@ -37,6 +44,8 @@ type generation interface {
 	Oldest() time.Time // when the oldest process that serves was started
 	Found() bool       // it ran before this hotreload did
 	LastLines() []string
+	Handover() *HandoverStatus
+	Crippled() string // why its workers must not be replaced, so that it has to be restarted at once; "": it is well
 	// Preloaded are the files that the master loaded before it forked; false: that is not known.
 	Preloaded() (watcher.Opened, bool)
 }

@@ -287,6 +287,7 @@ func (l *loop) status() Status {
 	if l.gen != nil {
 		master, workers := l.gen.Describe()
 		st.Master = master
+		st.Handover = l.gen.Handover()
 		if workers != nil {
 			st.Workers = workers
 		}

@@ -28,15 +28,18 @@ type fakeGeneration struct {
 	found   bool
 
 	preloaded watcher.Opened // nil: not known
+	crippled  string
 }
 
-func (g *fakeGeneration) Number() int           { return g.number }
-func (g *fakeGeneration) Done() <-chan struct{} { return g.done }
-func (g *fakeGeneration) Exit() Exit            { return g.exit }
-func (g *fakeGeneration) StartedAt() time.Time  { return g.started }
-func (g *fakeGeneration) LastLines() []string   { return []string{"last words"} }
-func (g *fakeGeneration) Oldest() time.Time     { return g.since }
-func (g *fakeGeneration) Found() bool           { return g.found }
+func (g *fakeGeneration) Number() int               { return g.number }
+func (g *fakeGeneration) Done() <-chan struct{}     { return g.done }
+func (g *fakeGeneration) Exit() Exit                { return g.exit }
+func (g *fakeGeneration) StartedAt() time.Time      { return g.started }
+func (g *fakeGeneration) LastLines() []string       { return []string{"last words"} }
+func (g *fakeGeneration) Oldest() time.Time         { return g.since }
+func (g *fakeGeneration) Found() bool               { return g.found }
+func (g *fakeGeneration) Handover() *HandoverStatus { return nil }
+func (g *fakeGeneration) Crippled() string          { return g.crippled }
 func (g *fakeGeneration) Preloaded() (watcher.Opened, bool) {
 	return g.preloaded, g.preloaded != nil
 }
@@ -51,6 +54,10 @@ type fakeDriver struct {
 	withers              *crashLoop // what watching over it finds after 3 s
 	during               func()     // what happens in the middle of each reload
 	found                bool
+	hands                bool // a restart is a handover
+	conflicts            bool // ... which another server is in the way of
+	crippled             string
+	preloaded            [][]string // by the generations, one after the other
 	since                time.Time
 
 	mu       sync.Mutex
@@ -120,7 +127,11 @@ func (d *fakeDriver) boot(ctx context.Context, number int) (generation, error) {
 	if d.bootErr != nil {
 		return nil, d.bootErr
 	}
-	d.gen = &fakeGeneration{number: number, started: time.Now(), done: make(chan struct{}), found: d.found, since: d.since}
+	d.gen = &fakeGeneration{number: number, started: time.Now(), done: make(chan struct{}), found: d.found, since: d.since, crippled: d.crippled}
+	d.found, d.crippled = false, ""
+	if len(d.preloaded) > 0 {
+		d.gen.preloaded, d.preloaded = d.preloaded[0], d.preloaded[1:]
+	}
 	return d.gen, nil
 }
 
@@ -138,6 +149,31 @@ func (d *fakeDriver) reload(ctx context.Context, g generation, a Action) (eviden
 func (d *fakeDriver) end(ctx context.Context, g generation) error {
 	d.called("end")
 	return nil
+}
+
+func (d *fakeDriver) bury(g generation) error {
+	d.called("end")
+	return nil
+}
+
+func (d *fakeDriver) canHandOver(generation) string {
+	if d.hands {
+		return ""
+	}
+	return "off"
+}
+
+func (d *fakeDriver) handOver(ctx context.Context, old generation, number int, switched func(generation)) (generation, Drained, error) {
+	d.called("handover")
+	if d.conflicts {
+		return nil, Drained{}, &bootError{what: "it ended", lines: []string{"Address already in use"}}
+	}
+	g, err := d.boot(ctx, number)
+	if err != nil {
+		return nil, Drained{}, err
+	}
+	switched(g)
+	return g, Drained{Cut: 2}, nil
 }
 
 // elapse lets the fake time of the bubble go on, and everything happen that is due.

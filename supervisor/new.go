@@ -64,11 +64,20 @@ func (d *processes) save(t *tree, ready bool) {
 	if d.opt.Save == nil || !t.ours {
 		return
 	}
-	err := d.opt.Save(Adoption{
+	a := d.adoptionOf(t, ready)
+	if d.replacing != nil && d.replacing != t {
+		old := d.adoptionOf(d.replacing, true)
+		a.Old = &old
+	}
+	if err := d.opt.Save(a); err != nil {
+		d.note("a later hotreload could not adopt this server: " + err.Error())
+	}
+}
+
+func (d *processes) adoptionOf(t *tree, ready bool) Adoption {
+	return Adoption{
 		Master: t.master, Generation: t.number, Group: t.group, Token: t.token, BootID: BootID(),
 		Members: t.processes(), Mode: d.opt.Mode, Ready: ready, Hotreload: os.Getpid(), Preloaded: t.loaded,
-	})
-	if err != nil {
-		d.note("a later hotreload could not adopt this server: " + err.Error())
+		Listen: t.Handover().listen(),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -81,9 +82,7 @@ func (opt *Options) preloading(gen generation) Preloading {
 
 // bury ends what a dead master left behind: it holds the port, and serves old code.
 func (w *worker) bury(gen generation) opResult {
-	now, cancel := context.WithCancel(context.Background())
-	cancel() // there is nobody left to be asked
-	return opResult{err: w.driver.end(now, gen)}
+	return opResult{err: w.driver.bury(gen)}
 }
 
 // fresh are the files that the operation would make live: those of the plan, and where nobody watches, those that have changed
@@ -200,7 +199,7 @@ func (w *worker) endCrashLoop(ctx context.Context, gen generation, action Action
 	return r
 }
 
-// restart ends what runs and starts it anew.
+// restart replaces the server: by one that is ready first, where that is possible.
 func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	if w.opt.Mode == Attach {
 		text := "this change needs a restart, and this server was started by somebody else: restart it there; the old code still serves"
@@ -209,20 +208,39 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 		}
 		return w.outcome(opResult{gen: gen}, Restart, Refused, evidence{}, text)
 	}
-	var ev evidence
 	prep, refusal := w.prepare(ctx, gen, Restart)
 	if refusal != nil && gen != nil {
-		return w.outcome(opResult{gen: gen}, Restart, Refused, ev, w.refusedText(gen, refusal))
+		return w.outcome(opResult{gen: gen}, Restart, Refused, evidence{}, w.refusedText(gen, refusal))
 	}
-	if gen != nil {
-		if err := w.driver.startable(); err != nil {
-			return w.outcome(opResult{gen: gen}, Restart, Failed, ev, err.Error()+"; nothing was stopped")
-		}
-		ev.old = workerPIDs(gen)
-		if err := w.driver.end(ctx, gen); err != nil {
-			w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
-		}
+	if gen == nil {
+		return w.begin(ctx, prep, evidence{})
 	}
+	if err := w.driver.startable(); err != nil {
+		return w.outcome(opResult{gen: gen}, Restart, Failed, evidence{}, err.Error()+"; nothing was stopped")
+	}
+	why := w.driver.canHandOver(gen)
+	if why == "" {
+		r, conflict := w.handOver(ctx, gen, prep, evidence{old: workerPIDs(gen)})
+		if conflict == "" {
+			return r
+		}
+		why = "a second one cannot run beside it: " + conflict
+	}
+	w.sayStops(ctx, why)
+	return w.stopAndStart(ctx, gen, prep)
+}
+
+// stopAndStart ends what runs and starts it anew.
+func (w *worker) stopAndStart(ctx context.Context, gen generation, prep Preparation) opResult {
+	ev := evidence{old: workerPIDs(gen)}
+	if err := w.driver.end(ctx, gen); err != nil {
+		w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
+	}
+	return w.begin(ctx, prep, ev)
+}
+
+// begin starts the server when none runs.
+func (w *worker) begin(ctx context.Context, prep Preparation, ev evidence) opResult {
 	if ctx.Err() != nil {
 		return w.outcome(opResult{}, Restart, Failed, ev, context.Cause(ctx).Error())
 	}
@@ -232,6 +250,54 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	}
 	ev.new = workerPIDs(g)
 	return w.outcome(opResult{gen: g}, Restart, Verified, ev, "")
+}
+
+// sayStops says why the old server is ended before the new one is started, where that is not what was asked for.
+func (w *worker) sayStops(ctx context.Context, why string) {
+	if why != noHandover && w.opt.Handover != nil {
+		w.emit(ctx, Event{Kind: EventNote, Detail: "the server is stopped and started: " + why})
+	}
+}
+
+// handOver starts the new server beside the old one. If that does not work, the old one was never touched. conflict is what the new one said
+// if it cannot run beside the old one, whatever its code.
+func (w *worker) handOver(ctx context.Context, old generation, prep Preparation, ev evidence) (r opResult, conflict string) {
+	switched := func(g generation) {
+		ev.new = workerPIDs(g)
+		if prep.Started != nil {
+			prep.Started()
+		}
+		w.emit(ctx, Event{Kind: EventSwitched, Took: time.Since(w.op.started), PID: masterPID(g)})
+	}
+	g, drained, err := w.driver.handOver(ctx, old, w.number, switched)
+	if err != nil {
+		r := w.outcome(opResult{gen: old}, Restart, Refused, ev, err.Error()+"; the old server serves on")
+		var boot *bootError
+		if errors.As(err, &boot) {
+			r.outcome.Output = boot.lines
+			conflict = conflictLine(boot.lines)
+		}
+		if ctx.Err() != nil {
+			r.outcome.Result, r.outcome.Error = Failed, context.Cause(ctx).Error()
+			return r, ""
+		}
+		return r, conflict
+	}
+	r = w.outcome(opResult{gen: g}, Restart, Verified, ev, "")
+	r.outcome.ConnectionsCut = drained.Cut
+	return r, ""
+}
+
+// besides is how servers say that another one is in their way: a port that they look at before they bind it, or a lock.
+var besides = regexp.MustCompile(`(?i)address already in use|already running|port \S* ?(is )?already (in use|taken|allocated)|EADDRINUSE`)
+
+func conflictLine(lines []string) string {
+	for _, line := range slices.Backward(lines) {
+		if besides.MatchString(line) {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
 }
 
 // missed is the plan for what changed between the start of a found server's workers and our first look at the files.
@@ -283,7 +349,7 @@ func (w *worker) prepare(ctx context.Context, gen generation, action Action) (Pr
 }
 
 // adopts reports whether what comes first is not a start, but taking over a server that runs.
-func (w *worker) adopts() bool { return w.op.boot && w.opt.Adopt != nil && w.opt.Adopt.Master.Alive() }
+func (w *worker) adopts() bool { return w.op.boot && w.opt.Adopt.Runs() }
 
 func (w *worker) start(ctx context.Context, prep Preparation) (generation, error) {
 	w.emit(ctx, Event{Kind: eventStarts})

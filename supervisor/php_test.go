@@ -403,10 +403,13 @@ func TestPHPRequestInFlightFinishes(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := bufio.NewReader(c)
-		ask := func(path string) (string, error) {
+		send := func(path string) {
+			t.Helper()
 			if _, err := fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: test\r\n\r\n", path); err != nil {
-				return "", err
+				t.Fatal(err)
 			}
+		}
+		hear := func() (string, error) {
 			response, err := http.ReadResponse(in, nil)
 			if err != nil {
 				return "", err
@@ -414,7 +417,8 @@ func TestPHPRequestInFlightFinishes(t *testing.T) {
 			body, err := io.ReadAll(response.Body)
 			return string(body), err
 		}
-		if _, err := ask("/health"); err != nil { // answered: a worker has this connection
+		send("/health")
+		if _, err := hear(); err != nil { // answered: a worker has this connection
 			t.Fatal(err)
 		}
 		type answer struct {
@@ -422,8 +426,9 @@ func TestPHPRequestInFlightFinishes(t *testing.T) {
 			err  error
 		}
 		answered := make(chan answer, 1)
+		send("/slow?ms=1000")
 		go func() {
-			text, err := ask("/slow?ms=1000")
+			text, err := hear()
 			c.Close()
 			answered <- answer{text, err}
 		}()

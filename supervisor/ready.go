@@ -30,13 +30,31 @@ func ProbeDial(network, address string) Probe {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
-		var d net.Dialer
-		c, err := d.DialContext(ctx, network, address)
+		c, err := dial(ctx, network, address)
 		if err != nil {
 			return fmt.Errorf("%s does not answer: %w", address, plain(err))
 		}
 		return c.Close()
 	}
+}
+
+type dialerKey struct{}
+
+// withDialer has the probes that get this context ask the generation that these sockets belong to.
+func withDialer(ctx context.Context, s Sockets) context.Context {
+	return context.WithValue(ctx, dialerKey{}, s)
+}
+
+// dial connects to the generation that is being probed.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if s, ok := ctx.Value(dialerKey{}).(Sockets); ok {
+		if network == "unix" {
+			address = "unix:" + address
+		}
+		c, _, err := s.Dial(ctx, address)
+		return c, err
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
 }
 
 // ProbeListeners is ready when every one of these sockets takes a connection.
@@ -76,6 +94,7 @@ func ProbeHTTP(url string, ok func(status int) bool) Probe {
 	client := &http.Client{
 		Transport: &http.Transport{
 			DisableKeepAlives: true, // an idle connection would hold an old worker
+			DialContext:       dial,
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -155,7 +174,7 @@ func (d *processes) answers(ctx context.Context, t *tree) error {
 	}
 }
 
-// listenersOf returns the sockets that the tree listens on, without those that it has from us; nil where that cannot be found
+// listenersOf returns the sockets that the tree listens on, without those that were passed on to it by us; nil where that cannot be found
 // out.
 func (d *processes) listenersOf(t *tree) []signals.Listener {
 	l, err := signals.Listeners(t.processes())
@@ -167,7 +186,7 @@ func (d *processes) listenersOf(t *tree) []signals.Listener {
 		return l
 	}
 	return slices.DeleteFunc(l, func(l signals.Listener) bool {
-		return slices.ContainsFunc(ours, func(o signals.Listener) bool { return o.Inode == l.Inode })
+		return !t.sockets.Holds(l.Inode) && slices.ContainsFunc(ours, func(o signals.Listener) bool { return o.Inode == l.Inode })
 	})
 }
 

@@ -47,10 +47,26 @@ type reloading struct {
 	stirred bool                                          // any process came or went since the signal
 	again   int                                           // how often the signal was sent again
 	ask     func(context.Context, signals.Process) string // Options.Blind
+	hands   bool                                          // a restart fails no request
+}
+
+// handsOver says why a new server is better than new workers, "" when it is not: in SWOOLE_BASE mode the reload signal closes every keep-alive
+// connection and fails requests, which a handover does not. In development nobody has any, and a reload is faster.
+func (r *reloading) handsOver() string {
+	if !r.hands || r.tasks || r.s.Layout != LayoutSwoole {
+		return ""
+	}
+	if _, ok := r.g.manager(); ok || len(r.g.workers()) == 0 {
+		return ""
+	}
+	return "in SWOOLE_BASE mode a worker reload would close connections, a new server does not"
 }
 
 // blind says why new workers would get old code. Of a master that was found running that is not known from how we would start it.
 func (r *reloading) blind(ctx context.Context) string {
+	if r.g.crippled != "" {
+		return r.g.crippled
+	}
 	if r.s.RestartOnly != "" || !r.g.found || r.ask == nil {
 		return r.s.RestartOnly
 	}
@@ -72,7 +88,7 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 	if r.tasks {
 		r.sig = r.s.Signals.ReloadTasks
 	}
-	r.ask = d.opt.Blind
+	r.ask, r.hands = d.opt.Blind, d.opt.Mode == Run && d.canHandOver(t) == ""
 	ctx, cancel := context.WithTimeoutCause(ctx, r.s.ReloadTimeout, errNotVerified)
 	defer cancel()
 	mark := t.out.mark() // before the signal: workers that fail may have said why before we look again
@@ -95,6 +111,9 @@ func (d *processes) reload(ctx context.Context, g generation, action Action) (ev
 // begin takes the snapshot and sends the signal, unless it could not work.
 func (r *reloading) begin(ctx context.Context) error {
 	if why := r.blind(ctx); why != "" {
+		return &cannotReload{why}
+	}
+	if why := r.handsOver(); why != "" {
 		return &cannotReload{why}
 	}
 	if r.sig == 0 {

@@ -22,10 +22,24 @@ const linger = time.Second
 // killTime bounds how long the kernel may take to end what was sent SIGKILL.
 const killTime = 10 * time.Second
 
-// end stops the tree gracefully until ctx is done or the stop timeout has passed, then by force, and returns when
-// all of it is gone.
+// bury ends what a dead master left behind. Its sockets stay open for the next one.
+func (d *processes) bury(g generation) error {
+	now, cancel := context.WithCancel(context.Background())
+	cancel() // there is nobody left to be asked
+	g.(*tree).sockets.Abandon()
+	return d.finish(now, g.(*tree))
+}
+
+// end stops the tree and closes its sockets.
 func (d *processes) end(ctx context.Context, g generation) error {
-	t := g.(*tree)
+	err := d.finish(ctx, g.(*tree))
+	g.(*tree).sockets.Retire()
+	return err
+}
+
+// finish stops the tree gracefully until ctx is done or the stop timeout has passed, then by force, and returns when
+// all of it is gone.
+func (d *processes) finish(ctx context.Context, t *tree) error {
 	begin := time.Now()
 	var notWell error
 	if ctx.Err() == nil && t.master.Alive() {
@@ -120,6 +134,8 @@ func (d *processes) kill(t *tree) error {
 	return signals.KillTree(ctx, t.everybody)
 }
 
+func (d *processes) spares(pid int) bool { return d.opt.Handover != nil && d.opt.Handover.Spares(pid) }
+
 // dropPIDFile removes the pid file of a master that could not do it itself, and no other's.
 func (d *processes) dropPIDFile(t *tree) {
 	file := d.opt.Server.PIDFile
@@ -139,7 +155,7 @@ func (d *processes) dropPIDFile(t *tree) {
 func (d *processes) endHolders(t *tree) error {
 	left := func() ([]signals.Info, error) {
 		infos, err := signals.Holders(t.listeners())
-		return slices.DeleteFunc(infos, func(i signals.Info) bool { return !t.mayHaveEscaped(i) }), err
+		return slices.DeleteFunc(infos, func(i signals.Info) bool { return !t.mayHaveEscaped(i) || d.spares(i.PID) }), err
 	}
 	infos, err := left()
 	if err != nil || len(infos) == 0 {

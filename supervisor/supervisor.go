@@ -56,6 +56,7 @@ type Server struct {
 	// restart then.
 	RestartOnly string
 	Probe       Probe // answers when the server is ready; nil: the ports that it binds
+	ProbeSteers bool  // Probe asks over connections of its own, which can be led to one of two generations
 
 	ReadyTimeout  time.Duration // from the start to ready
 	ReloadTimeout time.Duration // from the signal to verified
@@ -97,6 +98,8 @@ type Options struct {
 	Batches      <-chan watcher.Batch       // nil: nothing is watched
 	WatchStatus  func() *WatchStatus        // nil: Status.Watch is nil
 	ChangedSince func(t time.Time) []string // files changed while nobody watched; nil: none
+	Handover     Handover                   // nil: every restart is a stop and a start
+	Headroom     func(need int64) string    // why two servers of that size, in bytes, cannot run at a time; nil: they always can
 	Adopt        *Adoption                  // a server that runs already; nil: start one
 	Reaper       *signals.Reaper            // starts and waits for all children
 	Output       Output                     // where the server's output goes
@@ -118,6 +121,8 @@ type Adoption struct {
 	Mode       Mode              `json:"mode"`
 	Ready      bool              `json:"ready"`     // false: it was starting
 	Hotreload  int               `json:"hotreload"` // pid of the hotreload that wrote it
+	Listen     []string          `json:"listen"`    // addresses that are handed over at a restart
+	Old        *Adoption         `json:"old"`       // the server that this one was about to replace; null: none
 	Preloaded  *watcher.Opened   `json:"preloaded"` // files that the master loaded before it forked; null: not known
 }
 
@@ -145,6 +150,19 @@ type Preparation struct {
 	Restart string
 	// Started is called when a server that was started after this serves. nil: nobody wants to know.
 	Started func()
+}
+
+// Runs reports whether there is a server to adopt.
+func (a *Adoption) Runs() bool {
+	return a != nil && (a.Master.Alive() || a.Old.Runs())
+}
+
+// Masters are those of the servers that it tells of.
+func (a *Adoption) Masters() []signals.Process {
+	if a == nil {
+		return nil
+	}
+	return append([]signals.Process{a.Master}, a.Old.Masters()...)
 }
 
 // Refusal is the error of a gate: the new code is not fit to replace the old.
@@ -202,6 +220,7 @@ const (
 	EventReady      EventKind = "ready"      // after a start that no operation asked for
 	EventChanged    EventKind = "changed"    // an operation begins: Plan
 	EventEscalated  EventKind = "escalated"  // Detail says why the operation does more than planned
+	EventSwitched   EventKind = "switched"   // the new server of a restart serves beside the old one, which gets no new connection
 	EventDone       EventKind = "done"       // an operation ended: Outcome
 	EventCrashed    EventKind = "crashed"    // the master ended by itself: Detail, Output
 	EventRetry      EventKind = "retry"      // the next start is in Wait

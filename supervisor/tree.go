@@ -53,22 +53,24 @@ func giveUpCode(e Exit) int {
 
 // tree is a generation on this machine: a master with its process tree.
 type tree struct {
-	number  int
-	oldest  uint64 // the start of the first process, in the unit of signals.Process
-	kernel  kernel
-	layout  Layout
-	master  signals.Process
-	token   string          // in the environment of all that the command starts; "" when unknown
-	group   int             // process group of the tree; 0: not of its own
-	ours    bool            // started by us or by an earlier hotreload: may be stopped
-	found   bool            // it ran before this hotreload did
-	loaded  *watcher.Opened // what the master loaded before it forked; nil: not known
-	blind   *string         // why new workers would get old code, once that was asked
-	started time.Time
-	out     *output
-	done    chan struct{} // closed when the master has ended
-	exit    Exit          // set before done is closed
-	once    sync.Once     // of the end
+	number   int
+	oldest   uint64 // the start of the first process, in the unit of signals.Process
+	kernel   kernel
+	layout   Layout
+	master   signals.Process
+	token    string // in the environment of all that the command starts; "" when unknown
+	group    int    // process group of the tree; 0: not of its own
+	ours     bool   // started by us or by an earlier hotreload: may be stopped
+	found    bool   // it ran before this hotreload did
+	sockets  Sockets
+	crippled string          // why no worker of it may be replaced; "": they may
+	loaded   *watcher.Opened // what the master loaded before it forked; nil: not known
+	blind    *string         // why new workers would get old code, once that was asked
+	started  time.Time
+	out      *output
+	done     chan struct{} // closed when the master has ended
+	exit     Exit          // set before done is closed
+	once     sync.Once     // of the end
 
 	mu      sync.Mutex // guards what status queries read while an operation works on the tree
 	members map[signals.Process]bool
@@ -84,7 +86,7 @@ func (d *processes) newTree(number int, master signals.Process, group int, out *
 	}
 	return &tree{
 		oldest: master.Start, number: number, kernel: d.kernel, layout: d.opt.Server.Layout, master: master, group: group, started: started, out: out, done: make(chan struct{}),
-		members: map[signals.Process]bool{master: true}, stays: map[signals.Process]bool{},
+		members: map[signals.Process]bool{master: true}, stays: map[signals.Process]bool{}, sockets: noSockets{"it was not started by this hotreload"},
 	}
 }
 
@@ -115,6 +117,25 @@ func (t *tree) Preloaded() (watcher.Opened, bool) {
 	return *t.loaded, true
 }
 
+// Handover is how its sockets survive a restart.
+func (t *tree) Handover() *HandoverStatus {
+	method, why := t.sockets.Method()
+	if why == noHandover {
+		return nil
+	}
+	return &HandoverStatus{Method: method, Why: why, Listen: t.sockets.Listening()}
+}
+
+func (h *HandoverStatus) listen() []string {
+	if h == nil {
+		return nil
+	}
+	return h.Listen
+}
+
+// Crippled says why workers of it must not be replaced, "" when they may.
+func (t *tree) Crippled() string { return t.crippled }
+
 // Found reports whether the server ran before this hotreload did, so that changes may have been missed.
 func (t *tree) Found() bool { return t.found }
 
@@ -139,6 +160,13 @@ func (t *tree) manager() (signals.Process, bool) {
 		return signals.Process{}, false
 	}
 	return t.last.procs[i].Process, true
+}
+
+// workers are the event workers, as of the last look.
+func (t *tree) workers() []sighting {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(t.last.procs), func(s sighting) bool { return s.role != Worker })
 }
 
 // watchManager takes the end of the manager for the end of the server: nobody forks workers any more.

@@ -91,8 +91,8 @@ type outcome struct {
 	same   []difference // the stat was equal but could not be trusted, and the content is equal, too
 }
 
-// compare looks at everything in the sample and reads only what the stat cannot tell.
-func (s *sample) compare(ctx context.Context, r *reader, out *outcome) {
+// compare looks at everything in the sample and reads only what the stat cannot tell. It takes token to read, if there is one.
+func (s *sample) compare(ctx context.Context, r *reader, token chan struct{}, out *outcome) {
 	var st unix.Stat_t
 	if !s.anchor {
 		err := unix.Stat(s.path, &st)
@@ -116,7 +116,14 @@ func (s *sample) compare(ctx context.Context, r *reader, out *outcome) {
 		if !f.racy || !f.known {
 			continue
 		}
-		if now, err := r.look(ctx, joinPath(s.path, f.name), f.name, true); err == nil && now.sameContent(f) {
+		if token != nil && !take(ctx, token) {
+			return
+		}
+		now, err := r.look(ctx, joinPath(s.path, f.name), f.name, true)
+		if token != nil {
+			<-token
+		}
+		if err == nil && now.sameContent(f) {
 			d.stat = now
 			out.same = append(out.same, d)
 		} else if ctx.Err() == nil {
@@ -184,7 +191,7 @@ func (c *chores) pollPart(ctx context.Context) {
 	}
 	c.under++
 	c.jobs <- func(ctx context.Context) func() {
-		found := c.compare(ctx, part)
+		found := c.compare(ctx, part, c.t.idle)
 		return func() {
 			for _, d := range found.differ {
 				if d.dir.live {
@@ -215,10 +222,10 @@ func cut(dirs []*dir, n int) (part []sample, rest []*dir) {
 	return part, dirs
 }
 
-func (c *chores) compare(ctx context.Context, part []sample) (found outcome) {
+func (c *chores) compare(ctx context.Context, part []sample, token chan struct{}) (found outcome) {
 	r := newReader(c.t.env)
 	for i := range part {
-		part[i].compare(ctx, r, &found)
+		part[i].compare(ctx, r, token, &found)
 	}
 	return found
 }

@@ -31,7 +31,7 @@ func (c *chores) patrol(ctx context.Context) {
 		return
 	}
 	c.jobs <- func(ctx context.Context) func() {
-		found := c.compare(ctx, part)
+		found := c.compare(ctx, part, c.t.idle)
 		return func() {
 			c.t.calm(found.same)
 			c.audit(ctx, found.differ)
@@ -94,7 +94,7 @@ func (c *chores) differs(ctx context.Context, s suspect) bool {
 	if m := s.dir.marks[s.name]; m != nil && m.dirty {
 		return false
 	}
-	found := c.compare(ctx, []sample{sampleOf(s.dir)})
+	found := c.compare(ctx, []sample{sampleOf(s.dir)}, nil) // it is the loop itself that looks
 	return slices.ContainsFunc(found.differ, func(d difference) bool { return d.suspect == s })
 }
 

@@ -63,6 +63,7 @@ var sections = []section{
 	{"stale", measureStale},
 	{"served", measureServed},
 	{"frameworks", measureFrameworks},
+	{"handover", measureHandover},
 }
 
 // bench is what all sections know.

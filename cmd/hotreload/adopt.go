@@ -26,7 +26,7 @@ func adoption(cfg *config.Config, place control.Place) (a *supervisor.Adoption, 
 		want.Known = a.Master
 	}
 	j := signals.Judge(cfg.Server.PIDFile, want)
-	if j.Verdict != signals.Master || (a != nil && belongs(j.Master, a.Master)) {
+	if j.Verdict != signals.Master || slices.ContainsFunc(a.Masters(), func(known signals.Process) bool { return belongs(j.Master, known) }) {
 		return a, note, nil
 	}
 	return nil, "", hinted(

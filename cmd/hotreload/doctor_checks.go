@@ -35,6 +35,7 @@ func checks() []check {
 		{name: "master", run: checkMaster},
 		{name: "processes", run: checkModel},
 		{name: "port", run: checkPort},
+		{name: "handover", run: checkHandover},
 		{name: "hotreload", run: checkDoor},
 		{name: "rivals", run: checkRivals},
 		{name: "files", run: checkFiles},

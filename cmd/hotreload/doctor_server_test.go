@@ -323,3 +323,24 @@ func TestServerCodeLeavesCommentsOut(t *testing.T) {
 		t.Errorf("%+v", code)
 	}
 }
+
+func TestJudgeHandover(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		facts handoverFacts
+		grade grade
+		found string
+	}{
+		{"possible", handoverFacts{kind: "hyperf", method: "auto"}, gradeOK, "beside the old one"},
+		{"off", handoverFacts{kind: "hyperf", method: "off"}, gradeOK, "restart.handover"},
+		{"any program", handoverFacts{kind: "none", method: "auto"}, gradeOK, "kind none"},
+		{"octane", handoverFacts{kind: "octane", method: "auto"}, gradeOK, "octane:start"},
+		{"no seccomp", handoverFacts{kind: "swoole", method: "auto", possible: errors.New("seccomp: operation not permitted")}, gradeWarn, "seccomp"},
+		{"no ptrace", handoverFacts{kind: "swoole", method: "auto", possible: errors.New("pidfd_getfd: x (kernel.yama.ptrace_scope is 2)")}, gradeWarn, "ptrace_scope"},
+		{"no memory", handoverFacts{kind: "swoole", method: "auto", headroom: "the limit is 10 MB"}, gradeWarn, "10 MB"},
+	} {
+		if f := judgeHandover(test.facts); f.Grade != test.grade || !strings.Contains(f.Found, test.found) || (f.Remedy == "") != (f.Grade == gradeOK) {
+			t.Errorf("%s: %+v", test.name, f)
+		}
+	}
+}

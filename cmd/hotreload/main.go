@@ -9,10 +9,13 @@ import (
 	"context"
 	"os"
 
+	"github.com/hotreload/hotreload/handover"
 	"github.com/hotreload/hotreload/supervisor"
 )
 
 func main() {
+	handover.ShimMain()
+	handover.KeeperMain()
 	if supervisor.RelayMain() {
 		return
 	}

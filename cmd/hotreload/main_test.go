@@ -23,12 +23,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/hotreload/hotreload/control"
+	"github.com/hotreload/hotreload/handover"
 	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
 )
 
 // The test binary is hotreload itself, and the server that it supervises where no PHP is needed.
 func TestMain(m *testing.M) {
+	handover.ShimMain()
+	handover.KeeperMain()
 	if supervisor.RelayMain() {
 		return
 	}

@@ -142,6 +142,8 @@ func eventLine(e supervisor.Event) (zapcore.Level, string) {
 		return zap.InfoLevel, doing(e.Plan.Action)
 	case supervisor.EventEscalated:
 		return zap.WarnLevel, "doing a " + e.Plan.Action.String() + " instead: " + e.Detail
+	case supervisor.EventSwitched:
+		return zap.InfoLevel, "the new server serves, the old one finishes what it has"
 	case supervisor.EventDone:
 		if e.Outcome.Result != supervisor.Verified {
 			return zap.ErrorLevel, describe(*e.Outcome)

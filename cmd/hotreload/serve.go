@@ -36,6 +36,8 @@ type session struct {
 	keys   *keyboard       // nil: nobody types
 	starts bool            // a server is started: none was adopted
 
+	closeSockets func() // nil: there are none of ours
+
 	// master is whom signals are passed on to: the newest one, as it was written down for an adoption.
 	master atomic.Pointer[signals.Process]
 
@@ -234,11 +236,15 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	if note != "" {
 		s.report.Warn(note)
 	}
-	if adopt != nil && adopt.Mode != s.mode && adopt.Master.Alive() {
+	if adopt.Runs() && adopt.Mode != s.mode {
 		s.report.Warn(fmt.Sprintf("the server was started by `hotreload %s`, and keeps its settings until it is restarted", adopt.Mode))
 	}
 	opt.Adopt = adopt
-	s.starts = adopt == nil || !adopt.Master.Alive()
+	s.starts = !adopt.Runs()
+	if opt.Handover, err = s.handoverOf(place, !s.starts); err != nil {
+		return nil, err
+	}
+	opt.Headroom = headroom
 	return supervisor.New(opt)
 }
 
@@ -325,8 +331,11 @@ func (s *session) clear() {
 		return
 	}
 	place := s.lock.Place()
-	if a, err := place.Load(); err == nil && a != nil && a.Master.Alive() {
+	if a, err := place.Load(); err == nil && a.Runs() {
 		return
+	}
+	if s.closeSockets != nil {
+		s.closeSockets()
 	}
 	err := place.Forget()
 	if dir, dirErr := place.PrivateDir(); dirErr == nil && filepath.IsAbs(dir) {

@@ -25,6 +25,8 @@ func serverOf(cfg *config.Config, env []string, reaper *signals.Reaper) supervis
 		Layout:  layoutOf(cfg),
 		Probe:   probeOf(s, env, reaper),
 
+		ProbeSteers: s.Ready.Scheme == "tcp" || s.Ready.Scheme == "unix" || s.Ready.Scheme == "http" || s.Ready.Scheme == "https" || s.Ready.Scheme == "pid-file" || s.Ready.Scheme == "",
+
 		RestartOnly: restartOnly(cfg),
 
 		ReadyTimeout:  s.ReadyTimeout,

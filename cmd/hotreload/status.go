@@ -113,7 +113,13 @@ func writeStatus(to io.Writer, st supervisor.Status, now time.Time) error {
 		if st.Watch.PolledDirs > 0 {
 			watching += fmt.Sprintf(", %d polled", st.Watch.PolledDirs)
 		}
+		if st.Watch.Preloaded != nil {
+			watching += fmt.Sprintf(", %d loaded before the workers forked", *st.Watch.Preloaded)
+		}
 		row("watching", watching)
+	}
+	if h := st.Handover; h != nil {
+		row("handover", strings.TrimSpace(strings.Join(append(append([]string{h.Method}, h.Listen...), h.Why), " ")))
 	}
 	if st.Last != nil {
 		ended := st.Last.StartedAt.Add(st.Last.Duration())

@@ -196,6 +196,8 @@ func describe(o supervisor.Outcome) string {
 		return o.Error
 	case o.Result != supervisor.Verified:
 		return fmt.Sprintf("%s failed: %s", o.Action, o.Error)
+	case o.Action == supervisor.Restart && o.ConnectionsCut > 0:
+		return fmt.Sprintf("restarted in %s, %s in use cut%s", took(o.Duration()), count(o.ConnectionsCut, "connection"), why)
 	case o.Action == supervisor.Restart:
 		return fmt.Sprintf("restarted in %s%s", took(o.Duration()), why)
 	case o.Action == supervisor.ReloadTasks:

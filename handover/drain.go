@@ -1,0 +1,63 @@
+package handover
+
+import "time"
+
+// settleTime is how long after a switch a generation is never taken for drained: a client whose handshake was under way then may still
+// send its first packet. It is longer than one retransmission of it takes (TCP_TIMEOUT_INIT, 1 s, is for what was lost before).
+const settleTime = time.Second
+
+// connection is one TCP connection of this machine, seen from the server's side.
+type connection struct {
+	halfOpen bool // the handshake is not finished: SYN_RECV
+	closing  bool // the client has closed its side: CLOSE_WAIT
+	accepted bool // a process holds it
+	inode    uint64
+	in, out  uint32 // packets with data, from the client and to it
+	unread   uint32 // bytes that the server has not read
+	unsent   uint32 // bytes that wait to be sent
+	unacked  uint32 // packets that the client has not acknowledged
+	// sent, received and acked (something by the client) are how long ago that happened last.
+	sent, received, acked time.Duration
+}
+
+// quietTime is when a connection of which it cannot be told who spoke last is taken for idle, unless it has more to answer than answers.
+const quietTime = 5 * time.Second
+
+// idle reports whether the client keeps it open between two requests: everything was read and sent, and the server spoke last.
+//
+// The kernel's clock ticks every few milliseconds, and a server may answer within one tick; a client may ask again within one. Then
+// acknowledgements tell: that of an answer is still to come, or came after the request, unless the next request brought it along.
+func (c connection) idle() bool {
+	switch {
+	case !c.accepted || c.halfOpen || c.closing || c.unread != 0 || c.unsent != 0:
+		return false
+	case c.in == 0:
+		return c.received >= settleTime
+	case c.out == 0:
+		return false
+	case c.sent != c.received:
+		return c.sent < c.received
+	}
+	return c.unacked != 0 || c.acked < c.received || c.in == 1 || c.received >= quietTime && c.out >= c.in
+}
+
+// drained decides whether a generation can be stopped since it has taken no new connection for that long. left are the connections that
+// it had then and still has.
+func drained(left map[connectionID]connection, since, limit time.Duration) (done bool, d Drain) {
+	for _, c := range left {
+		if c.idle() {
+			d.Idle++
+		} else {
+			d.Cut++
+		}
+	}
+	d.Took = since
+	return since >= limit || since >= settleTime && d.Cut == 0, d
+}
+
+// connectionID tells connections apart. The cookie is the kernel's number of one socket, which a half open connection hands on when it is
+// established; ports alone come back within seconds.
+type connectionID struct {
+	cookie     uint64
+	remotePort uint16
+}
