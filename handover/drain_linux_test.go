@@ -211,10 +211,19 @@ func askUntilClosed(c net.Conn, think time.Duration) error {
 			return err
 		}
 		_, err := c.Read(make([]byte, 1))
+		if errors.Is(err, os.ErrDeadlineExceeded) { // also when it was closed meanwhile, and nobody had time to look: a client looks once more
+			if err := c.SetDeadline(time.Now().Add(think / 10)); err != nil {
+				return err
+			}
+			_, err = c.Read(make([]byte, 1))
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		}
+		if err := c.SetDeadline(time.Time{}); err != nil {
 			return err
 		}
 	}

@@ -54,6 +54,27 @@ func (a *Sockets) KeepAt(path string, start func(*exec.Cmd) error) {
 	a.path, a.start = path, start
 }
 
+// AbandonAll is for sockets that were resumed, and whose server has ended: connections wait in them for the next generation.
+func (a *Sockets) AbandonAll() {
+	a.mu.Lock()
+	all := slices.Clone(a.generations)
+	a.mu.Unlock()
+	for _, g := range all {
+		g.Abandon()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, g := range all { // numbers begin anew
+		for _, order := range a.groups {
+			order.rename(g.number, -g.number)
+		}
+		if a.serving == g.number {
+			a.serving = -g.number
+		}
+		g.number = -g.number
+	}
+}
+
 // Lost makes a generation of a server that runs, whose keeper was killed together with hotreload: it listens on these addresses, and
 // nobody has a copy of its sockets. The program that was attached to them still keeps joiners out, and a joiner can replace it.
 func (a *Sockets) Lost(number int, addresses []string) *Generation {

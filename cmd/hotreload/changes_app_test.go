@@ -168,7 +168,7 @@ func (a *app) start() {
 	a.cmd = exec.Command("hotreload", append([]string{"watch", "--log-format", "console", "--"}, a.command...)...)
 	a.cmd.Dir = a.dir
 	a.cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+runtime, "LC_ALL=C.UTF-8")
-	a.cmd.Stdout, a.cmd.Stderr = a.output, a.output
+	a.cmd.Stdout, a.cmd.Stderr, a.cmd.SysProcAttr = a.output, a.output, endsWithTest()
 	must(a.t, a.cmd.Start())
 	go func() {
 		_ = a.cmd.Wait() // the exit code is looked at by stop

@@ -26,24 +26,22 @@ func (s *session) handoverOf(place control.Place, adopts bool) (supervisor.Hando
 		return nil, nil
 	}
 	path := place.Socket + ".keeper"
-	if adopts {
-		sockets, err := handover.Resume(path, s.startBeside, s.log, s.report.Warn)
-		if err == nil {
-			s.closeSockets = sockets.Close
-			return handing{sockets}, sockets.Restrict(s.cfg.Restart.Listen, s.cfg.Restart.Handover == "pass")
-		}
+	sockets, err := handover.Resume(path, s.startBeside, s.log, s.report.Warn)
+	switch {
+	case err != nil:
 		s.log.Debug("take over the sockets", zap.Error(err))
+		if sockets, err = handover.New(s.log, s.report.Warn); err != nil {
+			return nil, err
+		}
+		sockets.KeepAt(path, s.startBeside)
+	case !adopts: // a keeper holds the port until it has seen the end of the last process of a server that has ended
+		sockets.AbandonAll()
 	}
-	sockets, err := handover.New(s.log, s.report.Warn)
-	if err != nil {
-		return nil, err
-	}
-	sockets.KeepAt(path, s.startBeside)
+	s.closeSockets = sockets.Close
 	sockets.Inherit(activation.Files(true))
 	if mayListenOnPath(s.cfg) {
 		sockets.ExpectPaths()
 	}
-	s.closeSockets = sockets.Close
 	return handing{sockets}, sockets.Restrict(s.cfg.Restart.Listen, s.cfg.Restart.Handover == "pass")
 }
 
