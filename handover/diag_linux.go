@@ -154,7 +154,6 @@ func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func()
 		if looked >= min(settleTime, limit) {
 			for _, id := range hangUpIdle(left, pids) {
 				delete(had, id)
-				delete(left, id)
 				idle++
 			}
 		}
@@ -187,7 +186,8 @@ func (g *Generation) ports() map[uint16]bool {
 	return ports
 }
 
-// hangUpIdle closes those connections that are idle, and returns which.
+// hangUpIdle closes those connections that are idle, and returns which. left is what is left then, as it is by then: who was idle in the last
+// look may be in the middle of a request.
 func hangUpIdle(left map[connectionID]connection, pids func() []int) []connectionID {
 	var closed []connectionID
 	var held map[uint64]descriptor
@@ -198,8 +198,17 @@ func hangUpIdle(left map[connectionID]connection, pids func() []int) []connectio
 		if held == nil {
 			held = descriptors(pids())
 		}
-		if at, ok := held[c.inode]; ok && at.hangUp(c.inode) {
+		at, ok := held[c.inode]
+		if !ok {
+			continue // it has just been closed, or nobody knows by whom it is held
+		}
+		now, done, err := at.hangUp(c.inode)
+		switch {
+		case done:
+			delete(left, id)
 			closed = append(closed, id)
+		case err == nil:
+			left[id] = now
 		}
 	}
 	return closed
@@ -209,33 +218,40 @@ func hangUpIdle(left map[connectionID]connection, pids func() []int) []connectio
 type descriptor struct{ pid, fd int }
 
 // hangUp closes the connection behind it, as if the server had, if it is idle still: between this look and the end of the connection there
-// are a few microseconds, in which a request is lost.
-func (d descriptor) hangUp(inode uint64) bool {
+// are a few microseconds, in which a request is lost. Otherwise it returns how the connection is now.
+func (d descriptor) hangUp(inode uint64) (now connection, done bool, err error) {
 	pidfd, err := unix.PidfdOpen(d.pid, 0)
 	if err != nil {
-		return false
+		return now, false, err
 	}
 	defer unix.Close(pidfd)
 	fd, err := unix.PidfdGetfd(pidfd, d.fd, 0)
+	if errors.Is(err, unix.EBADF) {
+		return now, false, nil // closed meanwhile; the next look does not find it
+	}
 	if err != nil {
-		return false
+		return now, false, err
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Ino != inode {
-		return false // it has another connection by now
+		return now, false, err // the same, and another connection has its number
 	}
 	unread, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
 	if err != nil {
-		return false
+		return now, false, err
 	}
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil || info.State != tcpEstablished {
-		return false
+	if err != nil {
+		return now, false, err
 	}
-	c := connection{accepted: true, unread: uint32(unread)}
-	c.add(info)
-	return c.idle() && unix.Shutdown(fd, unix.SHUT_RDWR) == nil
+	now = connection{accepted: true, closing: info.State != tcpEstablished, unread: uint32(unread)}
+	now.add(info)
+	if !now.idle() {
+		return now, false, nil
+	}
+	err = unix.Shutdown(fd, unix.SHUT_RDWR)
+	return now, err == nil, err
 }
 
 // descriptors are the sockets that these processes hold, by inode.
