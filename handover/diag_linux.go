@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -131,6 +132,7 @@ func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func()
 	sorted := false // out what the new one took between the switch and our look
 	idle := 0       // connections that were closed
 	for {
+		waiting := false // for a better moment to close some
 		now, err := connections(ports)
 		if err != nil {
 			return Drain{}, err
@@ -152,24 +154,31 @@ func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func()
 			continue
 		}
 		if looked >= min(settleTime, limit) {
-			for _, id := range hangUpIdle(left, pids) {
+			closed, waits := hangUpIdle(left, pids)
+			for _, id := range closed {
 				delete(had, id)
 				idle++
 			}
+			waiting = waits
 		}
 		if err := g.addUnix(left); err != nil {
 			return Drain{}, err
 		}
-		if done, d := drained(left, looked, limit); done {
+		if done, d := drained(left, looked, limit); done && (!waiting || looked >= limit) {
 			d.Idle += idle
 			return d, nil
 		}
 		select {
 		case <-ctx.Done():
 			return Drain{Took: looked, Idle: idle, Cut: len(left)}, ctx.Err()
-		case <-time.After(max(20*time.Millisecond, min(3*(time.Since(begin)-looked), limit-looked))):
+		case <-time.After(max(lookInterval(), min(3*(time.Since(begin)-looked), limit-looked))):
 		}
 	}
+}
+
+// lookInterval is different each time: a client that asks at fixed intervals would be seen at the same moment between two of them for ever.
+func lookInterval() time.Duration {
+	return answeredTime/2 + rand.N(answeredTime)
 }
 
 func (g *Generation) ports() map[uint16]bool {
@@ -186,10 +195,9 @@ func (g *Generation) ports() map[uint16]bool {
 	return ports
 }
 
-// hangUpIdle closes those connections that are idle, and returns which. left is what is left then, as it is by then: who was idle in the last
-// look may be in the middle of a request.
-func hangUpIdle(left map[connectionID]connection, pids func() []int) []connectionID {
-	var closed []connectionID
+// hangUpIdle closes those connections that are idle, at a good moment, and returns which. waits: for others that moment is still to come.
+// left is what is left then, as it is by then: who was idle in the last look may be in the middle of a request.
+func hangUpIdle(left map[connectionID]connection, pids func() []int) (closed []connectionID, waits bool) {
 	var held map[uint64]descriptor
 	for id, c := range left {
 		if !c.idle() {
@@ -209,16 +217,17 @@ func hangUpIdle(left map[connectionID]connection, pids func() []int) []connectio
 			closed = append(closed, id)
 		case err == nil:
 			left[id] = now
+			waits = waits || now.idle()
 		}
 	}
-	return closed
+	return closed, waits
 }
 
 // descriptor is one of a process.
 type descriptor struct{ pid, fd int }
 
-// hangUp closes the connection behind it, as if the server had, if it is idle still: between this look and the end of the connection there
-// are a few microseconds, in which a request is lost. Otherwise it returns how the connection is now.
+// hangUp closes the connection behind it, as if the server had, if it is idle still and no request is to be expected: between this look and
+// the end of the connection there are a few microseconds, in which one is lost. Otherwise it returns how the connection is now.
 func (d descriptor) hangUp(inode uint64) (now connection, done bool, err error) {
 	pidfd, err := unix.PidfdOpen(d.pid, 0)
 	if err != nil {
@@ -247,7 +256,7 @@ func (d descriptor) hangUp(inode uint64) (now connection, done bool, err error) 
 	}
 	now = connection{accepted: true, closing: info.State != tcpEstablished, unread: uint32(unread)}
 	now.add(info)
-	if !now.idle() {
+	if !now.idle() || !now.rests() {
 		return now, false, nil
 	}
 	err = unix.Shutdown(fd, unix.SHUT_RDWR)

@@ -41,6 +41,15 @@ func (c connection) idle() bool {
 	return c.unacked != 0 || c.acked < c.received || c.in == 1 || c.received >= quietTime && c.out >= c.in
 }
 
+// answeredTime is how long after an answer hardly any client asks again: it is two ticks of the kernel's clock (HZ=250).
+const answeredTime = 8 * time.Millisecond
+
+// rests reports whether an idle connection can be closed with little risk that a request crosses that: it has just been answered, or nothing
+// was asked for long. A client that asks again some time after each answer would lose a request where that falls into the same moment.
+func (c connection) rests() bool {
+	return c.sent <= answeredTime || c.sent >= settleTime
+}
+
 // drained decides whether a generation can be stopped since it has taken no new connection for that long. left are the connections that
 // it had then and still has.
 func drained(left map[connectionID]connection, since, limit time.Duration) (done bool, d Drain) {

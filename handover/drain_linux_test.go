@@ -140,6 +140,21 @@ func dial(t *testing.T, at string) net.Conn {
 
 const longLimit = 20 * time.Second
 
+func TestRests(t *testing.T) {
+	for sent, want := range map[time.Duration]bool{
+		0:                      true,
+		4 * time.Millisecond:   true,
+		12 * time.Millisecond:  false,
+		500 * time.Millisecond: false,
+		time.Second:            true,
+		time.Hour:              true,
+	} {
+		if got := (connection{sent: sent}).rests(); got != want {
+			t.Errorf("answered %v ago: %v", sent, got)
+		}
+	}
+}
+
 func TestDrainNothing(t *testing.T) {
 	first, second, at := newWorld(t).switched(func(generation, string) {})
 	x := first.drain(longLimit)
