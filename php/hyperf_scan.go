@@ -7,10 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 //go:embed hyperf_scan.php
@@ -72,7 +77,11 @@ func (h Hyperf) ScanForReload(ctx context.Context, files []string) (Scan, error)
 }
 
 // ScanForRestart makes all proxies anew and collects all annotations, as a start would, without touching what is live if that fails.
+// It takes as long as most of a start, and so is left out when no file is newer than the last scan.
 func (h Hyperf) ScanForRestart(ctx context.Context, files []string) (Scan, error) {
+	if len(files) == 0 && h.scanned() {
+		return Scan{}, nil
+	}
 	return h.scan(ctx, "restart", files)
 }
 
@@ -248,6 +257,58 @@ func (h Hyperf) ProxyOf(source string) string {
 
 // ProxyDir is where Hyperf keeps its proxies.
 func (h Hyperf) ProxyDir() string { return filepath.Join(h.Dir, proxyDir) }
+
+// scanned reports whether no code of the application, and nothing that Composer has installed, is newer than the last scan and each proxy.
+// Times of change tell (ctime): those of modification come along with files that were moved or copied here.
+func (h Hyperf) scanned() bool {
+	dir, err := filepath.EvalSymlinks(h.Dir)
+	if err != nil {
+		return false
+	}
+	if runtime, err := filepath.EvalSymlinks(filepath.Join(dir, filepath.Dir(scanCache))); err != nil || !strings.HasPrefix(runtime, dir+"/") {
+		return false // other releases use it, too
+	}
+	proxies, err := filepath.Glob(filepath.Join(dir, proxyDir, "*"))
+	if err != nil {
+		return false
+	}
+	oldest := time.Now()
+	for _, path := range append(proxies, filepath.Join(dir, scanCache)) {
+		st, err := os.Stat(path)
+		if err != nil {
+			return false
+		}
+		if st.ModTime().Before(oldest) {
+			oldest = st.ModTime()
+		}
+	}
+	older := func(path string) bool {
+		var st unix.Stat_t
+		return unix.Lstat(path, &st) == nil && time.Unix(st.Ctim.Unix()).Before(oldest)
+	}
+	if !older(filepath.Join(dir, "vendor/composer")) || !older(filepath.Join(dir, "vendor/composer/autoload_static.php")) {
+		return false
+	}
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path == dir:
+			return nil // logs and the like come and go there
+		case entry.IsDir() && (strings.HasPrefix(entry.Name(), ".") || filepath.Dir(path) == dir && slices.Contains(notScanned, entry.Name())):
+			return fs.SkipDir
+		case !older(path) && (entry.IsDir() || strings.HasSuffix(path, ".php") || strings.HasPrefix(entry.Name(), ".env")):
+			return fs.ErrExist
+		case entry.Type()&fs.ModeSymlink != 0:
+			return fs.ErrInvalid // who knows what is behind it
+		}
+		return nil
+	})
+	return err == nil
+}
+
+// notScanned are directories of an application that have no code of its own.
+var notScanned = []string{"runtime", "vendor", "node_modules", "public", "storage"}
 
 // ScanFile is written by the child process that a starting Hyperf forks for its scan, and opened before that.
 // (Hyperf\Di\ScanHandler\PcntlScanHandler, Hyperf\Di\Annotation\Scanner)

@@ -114,6 +114,75 @@ func (h Hyperf) snapshotOf(t *testing.T) string {
 	return all.String()
 }
 
+// A scan is left out only while nothing has changed since the last one, whatever the times of modification say.
+func TestScanned(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "app")
+	h := Hyperf{Dir: dir}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	made := []string{scanCache, proxyDir + "/A.proxy.php"}
+	for _, name := range append(made, "app/A.php", "app/B/B.php", "config/routes.php", "vendor/composer/autoload_static.php", ".env", "notes.log") {
+		writeFile(t, at(name), "<?php\n")
+	}
+	past := time.Now().Add(-time.Hour)
+	touch := func(name string) func() error {
+		return func() error { return os.Chtimes(at(name), past, past) }
+	}
+	scan := func() { // as soon as the clock of the file system has gone on
+		t.Helper()
+		deadline := time.Now().Add(10 * time.Second)
+		for writeFile(t, at("notes.log"), "scan"); !h.scanned(); {
+			if time.Now().After(deadline) {
+				t.Fatal("a scan after all changes is not believed")
+			}
+			for _, name := range made {
+				writeFile(t, at(name), "<?php\n")
+			}
+		}
+	}
+	for _, test := range []struct {
+		name    string
+		change  func() error
+		scanned bool
+	}{
+		{"nothing", func() error { return nil }, true},
+		{"a log", touch("notes.log"), true},
+		{"a file that is older than the one before", touch("app/A.php"), false},
+		{"a configuration", touch("config/routes.php"), false},
+		{"an environment", touch(".env"), false},
+		{"a package", touch("vendor/composer/autoload_static.php"), false},
+		{"a proxy that is older", touch(proxyDir + "/A.proxy.php"), false},
+		{"an expired scan", touch(scanCache), false},
+		{"a removed file", func() error { return os.Remove(at("app/B/B.php")) }, false},
+		{"a link to code", func() error { return os.Symlink("/", at("app/B/link")) }, false},
+	} {
+		scan()
+		if err := test.change(); err != nil {
+			t.Fatal(err)
+		}
+		if h.scanned() != test.scanned {
+			t.Errorf("%s: scanned: %v", test.name, !test.scanned)
+		}
+	}
+	if err := os.Remove(at("app/B/link")); err != nil {
+		t.Fatal(err)
+	}
+	scan()
+	link := filepath.Join(filepath.Dir(dir), "current")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if h.Dir = link; !h.scanned() {
+		t.Error("an application behind a link is not scanned")
+	}
+	shared := filepath.Join(filepath.Dir(dir), "shared")
+	if err := errors.Join(os.Rename(at("runtime"), shared), os.Symlink(shared, at("runtime"))); err != nil {
+		t.Fatal(err)
+	}
+	if h.scanned() {
+		t.Error("a runtime directory that releases share tells nothing")
+	}
+}
+
 func TestScanForReload(t *testing.T) {
 	h := realHyperf(t)
 	edit := func(name, from, to string) string {
@@ -343,7 +412,7 @@ func TestScanThatIsEnded(t *testing.T) {
 	before := h.snapshotOf(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if s, err := h.ScanForRestart(ctx, nil); err == nil {
+	if s, err := h.ScanForRestart(ctx, []string{"app/Base.php"}); err == nil {
 		t.Errorf("%+v", s)
 	}
 	if h.snapshotOf(t) != before {
