@@ -18,7 +18,7 @@ func TestARestartIsAHandoverWhereThatIsPossible(t *testing.T) {
 		r.wantCalls("boot", "handover", "boot")
 		r.wantState(Ready, "")
 		last := r.status().Last
-		if last.Action != Restart || last.Result != Verified || last.ConnectionsCut != 2 || last.OldWorkers[0] != 2001 || last.NewWorkers[0] != 2002 {
+		if last.Action != Restart || last.Result != Verified || last.ConnectionsCut != 2 || last.ConnectionsIdle != 3 || last.OldWorkers[0] != 2001 || last.NewWorkers[0] != 2002 {
 			t.Errorf("outcome = %+v", last)
 		}
 		var seen []EventKind

@@ -173,7 +173,7 @@ func (d *fakeDriver) handOver(ctx context.Context, old generation, number int, s
 		return nil, Drained{}, err
 	}
 	switched(g)
-	return g, Drained{Cut: 2}, nil
+	return g, Drained{Cut: 2, Idle: 3}, nil
 }
 
 // elapse lets the fake time of the bubble go on, and everything happen that is due.

@@ -284,7 +284,7 @@ func (w *worker) handOver(ctx context.Context, old generation, prep Preparation,
 		return r, conflict
 	}
 	r = w.outcome(opResult{gen: g}, Restart, Verified, ev, "")
-	r.outcome.ConnectionsCut = drained.Cut
+	r.outcome.ConnectionsCut, r.outcome.ConnectionsIdle = drained.Cut, drained.Idle
 	return r, ""
 }
 

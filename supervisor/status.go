@@ -34,17 +34,19 @@ const (
 
 // Outcome is what one operation did, with the evidence.
 type Outcome struct {
-	Seq            int       `json:"seq"` // operations are numbered from 1
-	Action         Action    `json:"action"`
-	Result         Result    `json:"result"`
-	Reasons        []string  `json:"reasons"`
-	Files          []string  `json:"files"`
-	OldWorkers     []int     `json:"old_workers"`
-	NewWorkers     []int     `json:"new_workers"`
-	StartedAt      time.Time `json:"started_at"`
-	DurationMS     float64   `json:"duration_ms"`
-	ConnectionsCut int       `json:"connections_cut"`
-	Error          string    `json:"error"` // what failed, what still runs, what to do; "" when verified
+	Seq        int       `json:"seq"` // operations are numbered from 1
+	Action     Action    `json:"action"`
+	Result     Result    `json:"result"`
+	Reasons    []string  `json:"reasons"`
+	Files      []string  `json:"files"`
+	OldWorkers []int     `json:"old_workers"`
+	NewWorkers []int     `json:"new_workers"`
+	StartedAt  time.Time `json:"started_at"`
+	DurationMS float64   `json:"duration_ms"`
+	// ConnectionsCut were closed in the middle of a request or of a stream, ConnectionsIdle between two requests.
+	ConnectionsCut  int    `json:"connections_cut"`
+	ConnectionsIdle int    `json:"connections_idle"`
+	Error           string `json:"error"` // what failed, what still runs, what to do; "" when verified
 
 	// Escalated says why a reload became a restart, or task workers a reload; "" when it did not. It is
 	// among the reasons too.

@@ -196,10 +196,15 @@ func describe(o supervisor.Outcome) string {
 		return o.Error
 	case o.Result != supervisor.Verified:
 		return fmt.Sprintf("%s failed: %s", o.Action, o.Error)
-	case o.Action == supervisor.Restart && o.ConnectionsCut > 0:
-		return fmt.Sprintf("restarted in %s, %s in use cut%s", took(o.Duration()), count(o.ConnectionsCut, "connection"), why)
 	case o.Action == supervisor.Restart:
-		return fmt.Sprintf("restarted in %s%s", took(o.Duration()), why)
+		ended := ""
+		if o.ConnectionsIdle > 0 {
+			ended += ", " + count(o.ConnectionsIdle, "idle connection") + " closed"
+		}
+		if o.ConnectionsCut > 0 {
+			ended += ", " + count(o.ConnectionsCut, "connection") + " in use cut"
+		}
+		return fmt.Sprintf("restarted in %s%s%s", took(o.Duration()), ended, why)
 	case o.Action == supervisor.ReloadTasks:
 		return fmt.Sprintf("reloaded %s in %s%s", count(len(o.NewWorkers), "task worker"), took(o.Duration()), why)
 	default:

@@ -40,6 +40,8 @@ func TestVoice(t *testing.T) {
 			"✓ reloaded 1 task worker in 1.5 s\n"},
 		{done(supervisor.Outcome{Action: supervisor.Restart, Result: supervisor.Verified, DurationMS: 310, Reasons: []string{"config/app.php changed (hotreload.toml:12)"}}),
 			"↻ restarted in 310 ms · config/app.php changed (hotreload.toml:12)\n"},
+		{done(supervisor.Outcome{Action: supervisor.Restart, Result: supervisor.Verified, DurationMS: 310, ConnectionsIdle: 20, ConnectionsCut: 1, Reasons: []string{"config/app.php changed"}}),
+			"↻ restarted in 310 ms, 20 idle connections closed, 1 connection in use cut · config/app.php changed\n"},
 		{done(supervisor.Outcome{Action: supervisor.Reload, Result: supervisor.Refused, Error: `app/Foo.php:12: syntax error, unexpected token "}"; the old code still serves`}),
 			"✗ app/Foo.php:12: syntax error, unexpected token \"}\" · the old code still serves\n"},
 		{done(supervisor.Outcome{Action: supervisor.Restart, Result: supervisor.Failed, Error: "the server ended: exit code 255"}, "PHP Fatal error", "here"),
