@@ -391,6 +391,9 @@ func TestPHPReloadOfTaskWorkersThatAreNotThere(t *testing.T) {
 func TestPHPRequestInFlightFinishes(t *testing.T) {
 	onAll(t, func(t *testing.T, k kind) {
 		site := newSite(t, k)
+		begun := filepath.Join(site.dir, "begun")
+		site.original = strings.Replace(site.original, "    return 'hello '", "    touch('"+begun+"');\n    return 'hello '", 1)
+		site.save("v1")
 		opt := site.options(settings{workers: 2})
 		opt.Server.DrainTimeout = deadline / 2 // Workerman's old worker is not hurried
 		s := &supervised{site.place.start(opt), site}
@@ -432,6 +435,7 @@ func TestPHPRequestInFlightFinishes(t *testing.T) {
 			c.Close()
 			answered <- answer{text, err}
 		}()
+		eventually(t, "a worker has begun to answer", func() bool { _, err := os.Stat(begun); return err == nil })
 		site.save("v2")
 		out := s.do(supervisor.Reload, supervisor.Verified)
 		if a := <-answered; !strings.HasPrefix(a.text, "hello v1 from worker ") || !strings.Contains(a.text, "slowly") {
