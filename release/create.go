@@ -23,13 +23,7 @@ func (t *Turn) Create(name string) (Release, error) {
 	if err != nil {
 		return Release{}, err
 	}
-	at := time.Now().UTC()
-	for _, r := range releases {
-		// A clock that was set back must not make the new release the older one.
-		if date, ok := dateOf(r.Name); ok && !date.Before(at.Truncate(time.Second)) {
-			at = date.Add(time.Second)
-		}
-	}
+	at := laterThan(releases)
 	given := name
 	for {
 		if given == "" {
@@ -51,6 +45,17 @@ func (t *Turn) Create(name string) (Release, error) {
 		return Release{}, errors.Join(fmt.Errorf("create release %s: %w", name, err), os.Remove(r.Path))
 	}
 	return s.look(r.Path, m), syncDir(s.opt.Dir)
+}
+
+// laterThan is now, or later where the clock was set back: that must not make the new release the older one.
+func laterThan(releases []Release) time.Time {
+	at := time.Now().UTC()
+	for _, r := range releases {
+		if date, ok := dateOf(r.Name); ok && !date.Before(at.Truncate(time.Second)) {
+			at = date.Add(time.Second)
+		}
+	}
+	return at
 }
 
 // Finish says that everything is in the release at path that belongs there.
