@@ -256,6 +256,10 @@ func (r *deploy) begin(first int, before []StepRecord) error {
 // takeUp opens the record of an earlier deploy again. It becomes the last one.
 func (r *deploy) takeUp(old *DeployRecord, first int) error {
 	rel, err := r.turn.store.Find(old.Path)
+	var missing *NotFoundError
+	if errors.As(err, &missing) {
+		return &ResumeError{Release: old.Release, Why: "its directory is gone"}
+	}
 	if err != nil {
 		return fmt.Errorf("resume the deploy of release %s: %w", old.Release, err)
 	}

@@ -19,8 +19,8 @@ import (
 // running in the background.
 const linger = time.Second
 
-// command is a command line of a step, or of on_failure.
-type command struct {
+// shellCommand is a command line of a step, or of on_failure.
+type shellCommand struct {
 	line    string
 	dir     string
 	env     []string
@@ -36,7 +36,7 @@ func (e *timeoutError) Error() string { return fmt.Sprintf("not done within %s, 
 // run runs the command in a process group of its own until it has ended, and writes its output to out. The end of ctx ends the
 // group with SIGTERM, and with SIGKILL after the grace; that of now kills it at once. The error is context.Canceled then. left reports
 // that something goes on in the background that still has its output open, which nobody reads any more.
-func (c command) run(ctx, now context.Context, out io.Writer) (left bool, err error) {
+func (c shellCommand) run(ctx, now context.Context, out io.Writer) (left bool, err error) {
 	p, err := c.start(out)
 	if err != nil {
 		return false, err
@@ -74,10 +74,13 @@ type running struct {
 	ended chan error
 }
 
-func (c command) start(out io.Writer) (*running, error) {
+func (c shellCommand) start(out io.Writer) (*running, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find own executable: %w", err)
+	}
+	if _, err := os.Stat(c.dir); err != nil { // else it is the program of which it is said that it does not exist
+		return nil, fmt.Errorf("start a command: %w", err)
 	}
 	theirLife, life, err := os.Pipe()
 	if err != nil {

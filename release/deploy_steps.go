@@ -51,13 +51,23 @@ func (r *deploy) makeRelease(ctx context.Context, s Step) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := r.turn.Create(r.rec.Release); err != nil {
+	rel, err := r.turn.Create(r.rec.Release)
+	if err != nil {
 		return "", err
 	}
 	if err := c.run(ctx); err != nil {
-		return "", err
+		// Half a copy is of no use to anybody, and the room that it takes may be what the server lacks.
+		return "", errors.Join(err, r.turn.discard(rel))
 	}
 	return fmt.Sprintf("%s, %s", r.rec.Path, c.describe()), nil
+}
+
+// discard removes a release that was made a moment ago, and that nobody can know of.
+func (t *Turn) discard(r Release) error {
+	if err := os.RemoveAll(r.Path); err != nil {
+		return fmt.Errorf("remove what was copied: %w", err)
+	}
+	return t.remember(t.store.memory().forget(r.id))
 }
 
 // activate makes the release live.
@@ -160,7 +170,7 @@ func (r *deploy) command(ctx context.Context, s Step) error {
 }
 
 func (r *deploy) try(ctx context.Context, s Step) error {
-	c := command{line: s.Run, dir: r.workDir(), env: r.environment(r.rec.Token), timeout: s.Timeout, grace: r.Grace}
+	c := shellCommand{line: s.Run, dir: r.workDir(), env: r.environment(r.rec.Token), timeout: s.Timeout, grace: r.Grace}
 	r.out.begin(s.Run)
 	left, err := c.run(ctx, r.Now, r.out)
 	var late *timeoutError
@@ -217,7 +227,7 @@ func (r *deploy) onFailure(failed string) {
 			report: func(text string) { r.tell(Progress{Kind: ProgressOutput, Text: text}) },
 		}
 		r.out.begin(line)
-		c := command{line: line, dir: r.workDir(), env: r.environment(envFailed + "=" + failed), timeout: failureTimeout, grace: r.Grace}
+		c := shellCommand{line: line, dir: r.workDir(), env: r.environment(envFailed + "=" + failed), timeout: failureTimeout, grace: r.Grace}
 		// The signal that has ended the step is not meant for what follows it. A second one is: Now.
 		if _, err := c.run(context.WithoutCancel(r.Now), r.Now, r.out); err != nil {
 			r.note(fmt.Sprintf("on_failure: %s: %v", line, err))
