@@ -20,6 +20,7 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 	if op.bury {
 		return l.buried(ctx, r)
 	}
+	l.releaseServed(r)
 	if op.boot {
 		return l.booted(ctx, op, r)
 	}
@@ -28,7 +29,7 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 	l.count(out)
 	if out.Result == Verified {
 		l.owed = Plan{}
-	} else {
+	} else if r.refused == nil {
 		l.owed = op.plan
 	}
 	l.settle(out, r)
@@ -44,6 +45,19 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 		l.startCare(ctx)
 	}
 	return nil
+}
+
+// releaseServed notes which release is served after an operation, and which is not though it is current.
+func (l *loop) releaseServed(r opResult) {
+	l.refused = r.refused
+	if r.gen == nil || r.gen.Release() == nil {
+		return
+	}
+	now := r.gen.Release()
+	if !now.is(l.served) && l.opt.Releases.Served != nil {
+		l.opt.Releases.Served(*now)
+	}
+	l.served = now
 }
 
 // startCare watches over the server until the next operation.
@@ -97,6 +111,9 @@ func (l *loop) booted(ctx context.Context, op *operation, r opResult) error {
 		return l.down(ctx, r)
 	}
 	l.state, l.reason, l.failures, l.owed = Ready, "", 0, Plan{}
+	if r.short != "" {
+		l.state, l.reason = Degraded, r.short
+	}
 	kind := EventReady
 	if r.found {
 		kind = EventAdopted
@@ -118,6 +135,8 @@ func (l *loop) settle(out Outcome, r opResult) {
 	switch {
 	case r.gen == nil:
 		l.state, l.reason = Crashed, out.Error
+	case out.Result == Verified && r.short != "":
+		l.state, l.reason, l.failures = Degraded, r.short, 0
 	case out.Result == Verified:
 		l.state, l.reason, l.failures = Ready, "", 0
 	default:
@@ -131,6 +150,7 @@ func (l *loop) count(out Outcome) {
 		l.counters.Refused++
 	case out.Result != Verified:
 		l.counters.Failed++
+	case out.Action == None:
 	case out.Action == Restart:
 		l.counters.Restarts++
 	default:
