@@ -79,6 +79,11 @@ type Config struct {
 	Control Control
 	Log     Log
 
+	Release *Release // nil: no [release], that is, no release mode
+	Deploy  *Deploy  // nil: no [deploy]
+
+	release Release // what Release points to; the defaults where there is none
+	deploy  Deploy
 	origins map[string]string // key: where its value comes from
 }
 

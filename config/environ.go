@@ -13,6 +13,16 @@ const (
 	EnvSocket = "HOTRELOAD_SOCKET" // like --socket: control.socket
 )
 
+// Environment variables that `hotreload deploy` sets for the commands of its
+// steps. They are told, not read: a step may call hotreload.
+const (
+	EnvReleaseName = "HOTRELOAD_RELEASE_NAME"
+	EnvReleasePath = "HOTRELOAD_RELEASE_PATH"
+	EnvCurrent     = "HOTRELOAD_CURRENT"
+	EnvSharedDir   = "HOTRELOAD_SHARED_DIR"
+	EnvFailedStep  = "HOTRELOAD_FAILED_STEP" // for deploy.on_failure
+)
+
 // EnvName is the environment variable that overrides a key:
 // "server.pid_file" is HOTRELOAD_SERVER_PID_FILE.
 func EnvName(key string) string {
@@ -51,7 +61,7 @@ func (l *loader) fromEnv() {
 	for _, name := range names {
 		at := place{key: name}
 		switch o := byName[name]; {
-		case name == EnvConfig:
+		case name == EnvConfig, name == EnvReleaseName, name == EnvReleasePath:
 		case o != nil:
 			raw, f := o.text(values[name])
 			if f != nil {
@@ -59,8 +69,6 @@ func (l *loader) fromEnv() {
 				continue
 			}
 			l.assign(o, raw, l.workDir, name, func(*fault) place { return at })
-		case l.reserved(name):
-			l.fail(at, faultf("[%s] is not supported by this version", envSection(name)))
 		case slices.Contains(sections(), envSection(name)):
 			f := faultf("unknown variable")
 			if near := nearest(name, known); near != "" {
@@ -75,8 +83,4 @@ func (l *loader) fromEnv() {
 func envSection(name string) string {
 	section, _, _ := strings.Cut(strings.TrimPrefix(name, envPrefix), "_")
 	return strings.ToLower(section)
-}
-
-func (l *loader) reserved(name string) bool {
-	return slices.Contains(later, envSection(name)) && strings.Count(name, "_") > 1
 }

@@ -36,24 +36,36 @@ func (c *Config) Origin(key string) string {
 
 // TOML renders the effective configuration as a hotreload.toml that, in the
 // same directory, loads to the same configuration. A comment behind each value
-// says where it comes from; what cannot be set stands in comments.
+// says where it comes from; what cannot be set stands in comments. [release] and
+// [deploy], which mean something by being there, are left out where they are not.
 func (c *Config) TOML() string {
 	var b strings.Builder
 	for _, section := range sections() {
+		if c.lacks(section) {
+			continue
+		}
 		if b.Len() > 0 {
 			b.WriteByte('\n')
 		}
 		fmt.Fprintf(&b, "[%s]\n", section)
 		for _, o := range table() {
-			if name, ok := strings.CutPrefix(o.Key, section+"."); ok && o.Key != rulesKey {
+			if name, ok := strings.CutPrefix(o.Key, section+"."); ok && o.Key != rulesKey && o.Key != stepsKey {
 				c.writeOption(&b, name, o)
 			}
 		}
-		if section == "reload" {
+		switch section {
+		case "reload":
 			c.writeRules(&b)
+		case "deploy":
+			c.writeSteps(&b)
 		}
 	}
 	return b.String()
+}
+
+// lacks reports whether a section is not there although it could be.
+func (c *Config) lacks(section string) bool {
+	return section == "release" && c.Release == nil || section == "deploy" && c.Deploy == nil
 }
 
 func (c *Config) writeOption(b *strings.Builder, name string, o option) {
@@ -73,6 +85,19 @@ func (c *Config) writeRules(b *strings.Builder) {
 		fmt.Fprintf(b, "# [[%s]]  # %s\n# match = %s\n# action = %s\n", rulesKey, oneLine(r.Origin), quoteList(r.Match), quote(r.Action))
 	}
 	fmt.Fprintf(b, "# everything else: %s\n", c.Preset.Action)
+}
+
+func (c *Config) writeSteps(b *strings.Builder) {
+	for _, s := range c.deploy.Steps {
+		prefix := ""
+		if s.Origin == "default" {
+			prefix = "# "
+		}
+		fmt.Fprintf(b, "%s[[%s]]  # %s\n", prefix, stepsKey, oneLine(s.Origin))
+		for _, pair := range s.pairs() {
+			b.WriteString(prefix + pair + "\n")
+		}
+	}
 }
 
 // oneLine keeps a comment from ending early: file names may contain anything.

@@ -74,7 +74,9 @@ func TestExampleFile(t *testing.T) {
 		all.WriteString(line)
 	}
 	text := strings.ReplaceAll(all.String(), `kind = "swoole"`, `kind = "custom"`)
-	bare := mustLoad(t, Source{WorkDir: dir, Flags: []Flag{{"--kind", "server.kind", KindCustom}}})
+	text = strings.ReplaceAll(text, `current = ""`, `current = "current"`)
+	text = strings.ReplaceAll(text, `dir = "."`, `dir = "current"`)
+	bare := mustLoad(t, Source{WorkDir: dir, Flags: []Flag{{"--kind", "server.kind", KindCustom}, {"--current", "release.current", "current"}}})
 	full := mustLoad(t, Source{WorkDir: project(t, map[string]string{FileName: text})})
 	for _, e := range full.Explain() {
 		if e.Key == "preset.rules" {
@@ -84,7 +86,8 @@ func TestExampleFile(t *testing.T) {
 			t.Errorf("%s is not in the file", e.Key)
 		}
 	}
-	full.Reload.Rules = bare.Reload.Rules // the example's rule is no default
+	full.Reload.Rules = bare.Reload.Rules // the examples are no defaults
+	full.deploy.Steps = bare.deploy.Steps
 	if got, want := withoutDir(full), withoutDir(bare); got != want {
 		t.Errorf("defaults in the file differ from those in effect:\n%s\n%s", got, want)
 	}
@@ -138,6 +141,27 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "testdata/explain.json.golden", strings.ReplaceAll(string(data), dir, "/DIR")+"\n")
+}
+
+func TestExplainRelease(t *testing.T) {
+	const text = `[server]
+kind = "none"
+[release]
+current = "current"
+preflight = [["php", "-v"]]
+[deploy]
+on_failure = ["false"]
+`
+	for name, steps := range map[string]string{
+		"release": "",
+		"deploy": "[[deploy.steps]]\nname = \"release\"\nfrom = \"build\"\n" +
+			"[[deploy.steps]]\nname = \"migrate\"\nrun = \"echo \\\"x\\\"\"\ntimeout = \"60s\"\nretries = 2\n[[deploy.steps]]\nname = \"activate\"\n",
+	} {
+		c := mustLoad(t, Source{WorkDir: project(t, map[string]string{FileName: text + steps})})
+		printed := c.TOML()
+		golden(t, "testdata/explain."+name+".golden", strings.ReplaceAll(printed[strings.Index(printed, "[release]"):], c.Dir, "/DIR"))
+		roundTrip(t, c)
+	}
 }
 
 func TestExplainRoundTrip(t *testing.T) {

@@ -5,14 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// later are sections that are part of the format but not of this version.
-var later = []string{"release", "deploy"}
 
 // Load makes the effective configuration. When it is wrong the error is an
 // [Errors] that holds every problem.
@@ -25,7 +21,8 @@ func Load(src Source) (*Config, error) {
 	l.fromFile()
 	l.fromEnv()
 	l.fromFlags()
-	l.apply("server.kind", "server.command", "server.dir")
+	l.apply("server.kind", "server.command", "server.dir", "release.current")
+	l.releaseMode()
 	l.assumeCommand()
 	l.preset()
 	l.apply(keyNames()...)
@@ -170,8 +167,6 @@ func (l *loader) walk(prefix string, at path, values map[string]any) {
 	for _, name := range l.doc.names(values, at) {
 		key, here, raw := showKey(prefix, name), at.join(name), values[name]
 		switch o := findOption(key); {
-		case prefix == "" && slices.Contains(later, name):
-			l.fail(l.doc.keyAt(here, ""), faultf("[%s] is not supported by this version", name))
 		case o != nil:
 			l.fromDocument(o, here, raw)
 		case isTable(key):
@@ -206,15 +201,27 @@ func (l *loader) fromDocument(o *option, here path, raw any) {
 		}
 		return l.doc.valueAt(here+f.under, o.Key)
 	})
-	if v, ok := l.values[o.Key]; ok && o.Key == rulesKey {
+	if v, ok := l.values[o.Key]; ok && (o.Key == rulesKey || o.Key == stepsKey) {
 		set := v.set
 		v.set = func(c *Config) {
 			set(c)
-			for i := range c.Reload.Rules {
-				c.Reload.Rules[i].Origin = l.originAt(here.elem(i))
-			}
+			l.originOfElements(c, o.Key, here)
 		}
 		l.values[o.Key] = v
+	}
+}
+
+// originOfElements notes where each element of an array of tables stands.
+func (l *loader) originOfElements(c *Config, key string, here path) {
+	switch key {
+	case rulesKey:
+		for i := range c.Reload.Rules {
+			c.Reload.Rules[i].Origin = l.originAt(here.elem(i))
+		}
+	case stepsKey:
+		for i := range c.deploy.Steps {
+			c.deploy.Steps[i].Origin = l.originAt(here.elem(i))
+		}
 	}
 }
 
@@ -237,7 +244,7 @@ func (l *loader) fromFlags() {
 	}
 	const origin = "command line"
 	l.assign(findOption("server.command"), raw, l.workDir, origin, func(*fault) place { return place{key: "command after --"} })
-	if _, configured := l.values["server.dir"]; !configured {
+	if _, configured := l.values["server.dir"]; !configured && !l.hasSection("release") {
 		// What was typed here was meant to run here.
 		l.assign(findOption("server.dir"), ".", l.workDir, origin, func(*fault) place { return place{} })
 	}
@@ -306,6 +313,9 @@ func (l *loader) preset() {
 	if c.Server.Kind == "" {
 		c.Server.Kind, c.KindWhy = Recognise(c.Server.Dir, c.Server.Command)
 		c.origins["server.kind"] = "recognised"
+		if c.Server.Kind == KindNone && c.Release != nil && !isDirectory(c.Release.Current) {
+			c.KindWhy += "; release.current leads to no release yet"
+		}
 	}
 	if !within(c.Dir, c.Server.Dir) {
 		c.Watch.Paths = []string{c.Server.Dir}

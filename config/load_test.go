@@ -143,6 +143,11 @@ func TestDefaults(t *testing.T) {
 			BackoffMin: 200 * time.Millisecond, BackoffMax: 30 * time.Second,
 		},
 		Log: Log{Level: "info", Format: "auto"},
+		release: Release{
+			Keep: 5, Shared: []string{}, Lock: []string{".dep/deploy.lock", "deploy.lock"}, Wait: time.Minute, Preflight: [][]string{},
+			Health: Health{Tries: 10, Interval: 500 * time.Millisecond}, Action: "auto",
+		},
+		deploy: Deploy{OnFailure: []string{}, Steps: DefaultSteps()},
 	}
 	want.Preset, want.origins = c.Preset, c.origins
 	if !reflect.DeepEqual(c, want) {
@@ -214,6 +219,30 @@ socket = "run/h.sock"
 [log]
 level = "debug"
 format = "json"
+[release]
+current = "live"
+releases = "/srv/releases"
+keep = 3
+shared = [".env", "storage/app"]
+shared_dir = "common"
+ready_marker = "var/REVISION"
+lock = ["deploy.lock", "/run/deploy"]
+wait = "0s"
+preflight = [["php", "-l", "a.php"], ["true"]]
+health = { url = "https://127.0.0.1/health", tries = 3, interval = "1s" }
+action = "restart"
+[deploy]
+on_failure = ["echo a, b", "false"]
+[[deploy.steps]]
+name = "release"
+from = "build"
+[[deploy.steps]]
+name = "migrate_2"
+run = "php artisan migrate"
+timeout = "10m"
+retries = 2
+[[deploy.steps]]
+name = "activate"
 `})
 	c := mustLoad(t, Source{WorkDir: dir, Mode: ModeWatch})
 	at := func(p string) string { return filepath.Join(dir, p) }
@@ -242,8 +271,19 @@ format = "json"
 		},
 		Control: Control{Socket: at("run/h.sock")},
 		Log:     Log{"debug", "json"},
+		release: Release{
+			Current: at("live"), Releases: "/srv/releases", Keep: 3, Shared: []string{".env", "storage/app"}, SharedDir: at("common"),
+			ReadyMarker: "var/REVISION", Lock: []string{at("deploy.lock"), "/run/deploy"}, Preflight: [][]string{{"php", "-l", "a.php"}, {"true"}},
+			Health: Health{"https://127.0.0.1/health", 3, time.Second}, Action: "restart",
+		},
+		deploy: Deploy{OnFailure: []string{"echo a, b", "false"}, Steps: []Step{
+			{Name: StepRelease, From: at("build"), Origin: "hotreload.toml:58"},
+			{Name: "migrate_2", Run: "php artisan migrate", Timeout: 10 * time.Minute, Retries: 2, Origin: "hotreload.toml:61"},
+			{Name: StepActivate, Origin: "hotreload.toml:66"},
+		}},
 	}
 	want.KindWhy = "hotreload.toml:3"
+	want.Release, want.Deploy = &want.release, &want.deploy
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -303,12 +343,20 @@ func TestEnvironment(t *testing.T) {
 		"HOTRELOAD_RESTART_MAX_FAILURES=7",
 		"HOTRELOAD_RESTART_LISTEN=auto",
 		"HOTRELOAD_SOCKET=s.sock",
-		"HOTRELOAD_TEST_PHP=/usr/bin/php", "HOTRELOAD=1", "HOTRELOAD_RELEASE=7", "OTHER=x", "broken",
+		"HOTRELOAD_RELEASE_CURRENT=live",
+		"HOTRELOAD_RELEASE_SHARED=.env,storage",
+		"HOTRELOAD_RELEASE_HEALTH_TRIES=3",
+		`HOTRELOAD_RELEASE_PREFLIGHT=[["php", "-v"]]`,
+		"HOTRELOAD_DEPLOY_ON_FAILURE=./notify.sh",
+		"HOTRELOAD_TEST_PHP=/usr/bin/php", "HOTRELOAD=1", "OTHER=x", "broken",
+		"HOTRELOAD_RELEASE_NAME=7", "HOTRELOAD_RELEASE_PATH=/w/7", "HOTRELOAD_CURRENT=/w/live", "HOTRELOAD_SHARED_DIR=/w/shared", "HOTRELOAD_FAILED_STEP=x",
 	}})
 	got := []any{c.Server.Kind, c.Server.Command, c.Watch.Paths, c.Watch.Include[len(c.Watch.Include)-1], c.Server.Env,
-		c.Server.Signals.Reload, c.Reload.Lint, c.Restart.BackoffMin, c.Restart.MaxFailures, c.Restart.Listen, c.Control.Socket}
+		c.Server.Signals.Reload, c.Reload.Lint, c.Restart.BackoffMin, c.Restart.MaxFailures, c.Restart.Listen, c.Control.Socket,
+		c.Release.Current, c.Release.Shared, c.Release.Health.Tries, c.Release.Preflight, c.Deploy.OnFailure}
 	want := []any{"custom", []string{"php", "server.php"}, []string{"/w/a,b", "/w/c"}, "x/**", map[string]string{"A": "1", "B": "x=y"},
-		syscall.SIGUSR2, false, time.Second, 7, []string(nil), "/w/s.sock"}
+		syscall.SIGUSR2, false, time.Second, 7, []string(nil), "/w/s.sock",
+		"/w/live", []string{".env", "storage"}, 3, [][]string{{"php", "-v"}}, []string{"./notify.sh"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
@@ -323,8 +371,14 @@ func TestErrorsOutsideTheFile(t *testing.T) {
 		{"unknown variable", Source{Environ: []string{"HOTRELOAD_SERVER_PID_FLE=x"}},
 			"HOTRELOAD_SERVER_PID_FLE: unknown variable; did you mean HOTRELOAD_SERVER_PID_FILE?"},
 		{"section alone", Source{Environ: []string{"HOTRELOAD_LOG=x"}}, "HOTRELOAD_LOG: unknown variable"},
-		{"later section", Source{Environ: []string{"HOTRELOAD_RELEASE_CURRENT=x"}},
-			"HOTRELOAD_RELEASE_CURRENT: [release] is not supported by this version"},
+		{"release without a link", Source{Environ: []string{"HOTRELOAD_RELEASE_KEEP=7"}},
+			"[release]: needs release.current: which link names the release that is served?"},
+		{"release that lies in itself", Source{Environ: []string{"HOTRELOAD_RELEASE_CURRENT=a/current", "HOTRELOAD_RELEASE_RELEASES=a"}},
+			"HOTRELOAD_RELEASE_CURRENT: a/current lies in release.releases (a): it would be taken for a release"},
+		{"deploy without a release", Source{Environ: []string{"HOTRELOAD_DEPLOY_ON_FAILURE=x"}},
+			"[deploy]: needs [release]: which link names the release that is served?"},
+		{"preflight", Source{Environ: []string{"HOTRELOAD_RELEASE_PREFLIGHT=php -v"}}, `HOTRELOAD_RELEASE_PREFLIGHT: "php -v" is not a TOML array`},
+		{"steps", Source{Environ: []string{"HOTRELOAD_DEPLOY_STEPS=x"}}, "HOTRELOAD_DEPLOY_STEPS: steps can only be given in the file"},
 		{"bad value", Source{Environ: []string{"HOTRELOAD_SERVER_READY_TIMEOUT=30"}},
 			`HOTRELOAD_SERVER_READY_TIMEOUT: "30" needs a unit: use "30s" or "30ms"`},
 		{"bad boolean", Source{Environ: []string{"HOTRELOAD_RELOAD_LINT=maybe"}}, `HOTRELOAD_RELOAD_LINT: "maybe" is not true or false`},

@@ -56,7 +56,7 @@ func Kinds() []string {
 // table is the one list of keys. Everything that knows a key is made from it:
 // decoding, defaults, environment, `hotreload config`, the README's table.
 var table = sync.OnceValue(func() []option {
-	return slices.Concat(serverOptions(), signalOptions(), watchOptions(), reloadOptions(), restartOptions(), otherOptions())
+	return slices.Concat(serverOptions(), signalOptions(), watchOptions(), reloadOptions(), restartOptions(), releaseOptions(), deployOptions(), otherOptions())
 })
 
 func serverOptions() []option {
@@ -68,7 +68,7 @@ func serverOptions() []option {
 			Default: `[]`, Note: "what follows `--`", Example: `["php", "server.php"]`,
 			Help: "Program and arguments that start the server in the foreground. No shell is involved."}),
 		opt("server.dir", pathType(), func(c *Config) *string { return &c.Server.Dir }, Option{
-			Default: `"."`, Note: "working directory for a command after `--`", Example: `"current"`,
+			Default: `"."`, Note: "working directory for a command after `--`; `release.current`", Example: `"current"`,
 			Help: "Working directory of the server. May be a symlink; it is resolved at every start."}),
 		opt("server.pid_file", pathType(), func(c *Config) *string { return &c.Server.PIDFile }, Option{
 			Default: `""`, Note: "preset", Example: `"runtime/server.pid"`,

@@ -17,12 +17,14 @@ func (l *loader) finish() {
 			c.Preset.Action = ActionReload
 		}
 	}
+	l.finishRelease()
 	if len(l.errs) > 0 {
 		return // what is missing because it was wrong would only be reported again
 	}
 	l.checkKind()
 	l.checkPairs()
 	l.checkRules()
+	l.checkRelease()
 }
 
 // expand puts the preset's patterns where "..." stands.

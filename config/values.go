@@ -148,6 +148,20 @@ func countType() valueType[int] {
 	}
 }
 
+// positiveType is a count of at least one.
+func positiveType() valueType[int] {
+	t := countType()
+	read := t.read
+	t.read = func(raw any, base string) (int, []*fault) {
+		v, faults := read(raw, base)
+		if faults == nil && v == 0 {
+			faults = []*fault{faultf("must be at least 1")}
+		}
+		return v, faults
+	}
+	return t
+}
+
 // durationType accepts zero only where that means something.
 func durationType(zero bool) valueType[time.Duration] {
 	return valueType[time.Duration]{

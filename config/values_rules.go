@@ -19,7 +19,10 @@ func rulesType() valueType[[]Rule] {
 	}
 }
 
-func readRules(raw any) ([]Rule, []*fault) {
+func readRules(raw any) ([]Rule, []*fault) { return readTables(raw, rulesKey, readRule) }
+
+// readTables reads an array of tables, each by read.
+func readTables[T any](raw any, key string, read func(raw any) (T, []*fault)) ([]T, []*fault) {
 	var list []any
 	switch v := raw.(type) {
 	case []any:
@@ -29,28 +32,23 @@ func readRules(raw any) ([]Rule, []*fault) {
 			list = append(list, t)
 		}
 	default:
-		return nil, []*fault{wantType("an array of tables", raw).meaning("[[" + rulesKey + "]]")}
+		return nil, []*fault{wantType("an array of tables", raw).meaning("[[" + key + "]]")}
 	}
-	var rules []Rule
+	var out []T
 	var faults []*fault
 	for i, raw := range list {
-		rule, fs := readRule(raw)
+		v, fs := read(raw)
 		for _, f := range fs {
 			faults = append(faults, f.at(i))
 		}
-		rules = append(rules, rule)
+		out = append(out, v)
 	}
-	return rules, faults
+	return out, faults
 }
 
-func readRule(raw any) (Rule, []*fault) {
-	t, ok := raw.(map[string]any)
-	if !ok {
-		return Rule{}, []*fault{wantType("a table with match and action", raw)}
-	}
-	var r Rule
+// unknownKeys has a fault for each key of a table that is not one of known.
+func unknownKeys(t map[string]any, known ...string) []*fault {
 	var faults []*fault
-	known := []string{"match", "action"}
 	for _, name := range slices.Sorted(maps.Keys(t)) {
 		if slices.Contains(known, name) {
 			continue
@@ -62,6 +60,16 @@ func readRule(raw any) (Rule, []*fault) {
 		f.onKey = true
 		faults = append(faults, f)
 	}
+	return faults
+}
+
+func readRule(raw any) (Rule, []*fault) {
+	t, ok := raw.(map[string]any)
+	if !ok {
+		return Rule{}, []*fault{wantType("a table with match and action", raw)}
+	}
+	var r Rule
+	faults := unknownKeys(t, "match", "action")
 	if raw, ok := t["match"]; !ok {
 		faults = append(faults, faultf("a rule needs match, an array of patterns"))
 	} else {

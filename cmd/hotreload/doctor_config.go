@@ -86,6 +86,7 @@ type commandFacts struct {
 	command  []string
 	dir      string
 	dirErr   error
+	link     string // release.current, in release mode
 	path     string // of the program
 	pathErr  error
 	script   string // "" when it runs none
@@ -99,6 +100,9 @@ func gatherCommand(cfg *config.Config, env []string, code []phpFile, optional bo
 	f := commandFacts{command: cfg.Server.Command, dir: cfg.Server.Dir, script: cfg.Script(), optional: optional}
 	if why, assumed := strings.CutPrefix(cfg.Origin("server.command"), "assumed: "); assumed {
 		f.assumed = why
+	}
+	if cfg.Release != nil {
+		f.link = cfg.Release.Current
 	}
 	st, err := os.Stat(f.dir)
 	if err == nil && !st.IsDir() {
@@ -128,6 +132,9 @@ var outside = regexp.MustCompile(`^(docker|docker-compose|podman|podman-compose|
 
 func judgeCommand(f commandFacts) []finding {
 	switch {
+	case f.link != "" && f.dir == f.link && errors.Is(f.dirErr, os.ErrNotExist):
+		return []finding{failure("there is no release to start: %s leads nowhere", f.link).
+			remedy("hotreload deploy, or: hotreload release activate DIR")}
 	case f.dirErr != nil:
 		return []finding{failure("the server is to be started in %s: %s", f.dir, plainReason(f.dirErr)).
 			remedy(`dir = "." under [server] in %s, or --dir DIR`, config.FileName)}

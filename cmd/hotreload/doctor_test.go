@@ -124,15 +124,17 @@ func TestJudgeCommand(t *testing.T) {
 		facts commandFacts
 		want  []string
 	}{
-		"well":              {commandFacts{command: php, path: "/usr/bin/php", dir: "/app"}, []string{"ok: php server.php, which is /usr/bin/php"}},
-		"assumed":           {commandFacts{command: php, path: "/usr/bin/php", assumed: "server.php is there"}, []string{"ok: assumed, as server.php is there"}},
-		"no directory":      {commandFacts{command: php, dirErr: os.ErrNotExist}, []string{"fail: not exist -> --dir"}},
-		"none":              {commandFacts{}, []string{"fail: nothing to start -> hotreload doctor -- "}},
-		"none, to attach":   {commandFacts{optional: true}, []string{"ok: none"}},
-		"not found":         {commandFacts{command: php, pathErr: errors.New("it is not in PATH")}, []string{"fail: not in PATH"}},
-		"container":         {commandFacts{command: []string{"docker", "compose", "up"}, path: "/usr/bin/docker"}, []string{"fail: docker -> where the server runs"}},
-		"no script":         {commandFacts{command: php, script: "/app/server.php", dir: "/app", readErr: os.ErrNotExist}, []string{"fail: server.php: -> --dir DIR"}},
-		"forbidden script":  {commandFacts{command: php, script: "/app/server.php", dir: "/app", readErr: os.ErrPermission}, []string{"fail: server.php: -> chmod a+r /app/server.php"}},
+		"well":             {commandFacts{command: php, path: "/usr/bin/php", dir: "/app"}, []string{"ok: php server.php, which is /usr/bin/php"}},
+		"assumed":          {commandFacts{command: php, path: "/usr/bin/php", assumed: "server.php is there"}, []string{"ok: assumed, as server.php is there"}},
+		"no directory":     {commandFacts{command: php, dirErr: os.ErrNotExist}, []string{"fail: not exist -> --dir"}},
+		"none":             {commandFacts{}, []string{"fail: nothing to start -> hotreload doctor -- "}},
+		"none, to attach":  {commandFacts{optional: true}, []string{"ok: none"}},
+		"not found":        {commandFacts{command: php, pathErr: errors.New("it is not in PATH")}, []string{"fail: not in PATH"}},
+		"container":        {commandFacts{command: []string{"docker", "compose", "up"}, path: "/usr/bin/docker"}, []string{"fail: docker -> where the server runs"}},
+		"no script":        {commandFacts{command: php, script: "/app/server.php", dir: "/app", readErr: os.ErrNotExist}, []string{"fail: server.php: -> --dir DIR"}},
+		"forbidden script": {commandFacts{command: php, script: "/app/server.php", dir: "/app", readErr: os.ErrPermission}, []string{"fail: server.php: -> chmod a+r /app/server.php"}},
+		"no release yet": {commandFacts{command: php, dir: "/srv/current", link: "/srv/current", dirErr: os.ErrNotExist},
+			[]string{"fail: no release to start -> hotreload deploy"}},
 		"in the background": {commandFacts{command: php, daemon: "server.php"}, []string{"ok: php", "warn: background -> 'daemonize' => false"}},
 	} {
 		t.Run(name, func(t *testing.T) { wantFindings(t, judgeCommand(tt.facts), tt.want...) })
