@@ -20,11 +20,15 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 	if op.bury {
 		return l.buried(ctx, r)
 	}
+	refused := l.refused
 	l.releaseServed(r)
 	if op.boot {
 		return l.booted(ctx, op, r)
 	}
 	out := r.outcome
+	if out.Action == None && out.Result == Verified {
+		return l.servedAlready(ctx, op, out, refused)
+	}
 	l.last = &out
 	l.count(out)
 	if out.Result == Verified {
@@ -58,6 +62,22 @@ func (l *loop) releaseServed(r opResult) {
 		l.opt.Releases.Served(*now)
 	}
 	l.served = now
+}
+
+// servedAlready ends an operation that found the current release served.
+func (l *loop) servedAlready(ctx context.Context, op *operation, out Outcome, refused *Release) error {
+	if refused != nil { // which is not current any more
+		l.state, l.reason, l.owed = Ready, "", Plan{}
+		l.notify(Event{Kind: EventNote, Detail: out.Reasons[0]})
+	}
+	for _, a := range op.asked {
+		a.reply <- answer{outcome: out}
+	}
+	l.next(ctx)
+	if l.op == nil {
+		l.startCare(ctx)
+	}
+	return nil
 }
 
 // startCare watches over the server until the next operation.

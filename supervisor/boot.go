@@ -74,7 +74,7 @@ func (d *processes) attach(number int) (generation, error) {
 		return nil, &bootError{what: fmt.Sprintf("no master in %s: %s", home.pidFile, j.Reason)}
 	}
 	t := d.newTree(number, j.Master, 0, &output{}, home)
-	t.found = true
+	t.found, t.release = true, d.foundRelease(t)
 	if err := d.takeOver(t); err != nil {
 		return nil, err
 	}

@@ -226,7 +226,9 @@ func (l *loop) next(ctx context.Context) {
 	op := &operation{plan: plan, asked: l.asked}
 	l.pending, l.asked = Plan{}, nil
 	l.seq++
-	l.notify(Event{Kind: EventChanged, Plan: plan})
+	if plan.Action != None { // else it is only looked whether the current release is served
+		l.notify(Event{Kind: EventChanged, Plan: plan})
+	}
 	l.begin(ctx, op, l.gen)
 }
 
@@ -241,7 +243,9 @@ func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
 	l.op = op
 	l.breaker.begin(op.started)
 	l.ignored = Plan{}
-	l.state = stateOf(op.plan.Action, gen != nil)
+	if gen == nil || op.plan.Action != None {
+		l.state = stateOf(op.plan.Action, gen != nil)
+	}
 	op.starts = gen == nil
 	w := &worker{driver: l.driver, opt: &l.opt, op: op, seq: l.seq, number: l.lastGen + 1, served: l.served, refused: l.refused}
 	go func() { op.done <- w.run(opCtx, gen) }()
@@ -268,8 +272,11 @@ func (l *loop) progress(e Event) {
 		l.op.starts = true
 		return
 	}
-	if e.Kind == EventEscalated && e.Plan.Action == Restart {
+	switch {
+	case e.Kind == EventEscalated && e.Plan.Action == Restart:
 		l.state = Restarting
+	case e.Kind == EventChanged:
+		l.state = stateOf(e.Plan.Action, true)
 	}
 	l.notify(e)
 }

@@ -51,9 +51,8 @@ type Releases struct {
 
 	// Resolve finds the release that the link leads to now.
 	Resolve func() (Release, error)
-	// Fit returns a *Refusal when a release must not be started. Nothing was touched then. patient is whether nothing runs meanwhile, so
-	// that what is missing may be waited for.
-	Fit func(ctx context.Context, r Release, patient bool) error
+	// Fit returns a *Refusal when a release must not be started. Nothing was touched then.
+	Fit func(ctx context.Context, r Release, on Occasion) error
 	// Health returns nil when the server that it reaches is well, after as many tries as it takes. nil: nobody asks.
 	Health Probe
 	// Open begins to note which files in these directories are opened.
@@ -63,6 +62,16 @@ type Releases struct {
 	// Fallback is the release that was served before this hotreload started; false: that is not known, or it is gone.
 	Fallback func() (Release, bool)
 }
+
+// Occasion is why a release is to be started.
+type Occasion int
+
+// The occasions.
+const (
+	Switched Occasion = iota // the link was switched, and nobody waits
+	Asked                    // somebody asked for it, and waits
+	Started                  // nothing serves meanwhile, so that what is missing may be waited for
+)
 
 // origin is what one generation is started with.
 type origin struct {
@@ -123,16 +132,23 @@ func (w *worker) runRelease(ctx context.Context, gen generation) opResult {
 func (w *worker) switchTo(ctx context.Context, gen generation, target *Release) opResult {
 	served := gen.Release()
 	w.target = target
+	on := Asked
+	if w.op.plan.Action == None {
+		on = Switched
+	}
 	action := max(w.opt.Releases.Action, min(w.op.plan.Action, Restart))
 	if action < Reload {
 		action = Reload
 	}
 	w.op.plan.Action = action
 	w.op.plan.Reasons = union([]string{fmt.Sprintf("release %s is current, %s was served", target.Name, served.name())}, w.op.plan.Reasons)
-	if refusal := w.fit(ctx, target, false); refusal != nil {
+	if refusal := w.fit(ctx, target, on); refusal != nil {
 		r := w.outcome(opResult{gen: gen}, action, Refused, evidence{}, fmt.Sprintf("release %s: %s; release %s serves on", target.Name, refusal, served.name()))
 		r.refused = target
 		return r
+	}
+	if on == Switched {
+		w.emit(ctx, Event{Kind: EventChanged, Plan: w.op.plan})
 	}
 	r := w.act(ctx, gen, action)
 	if r.outcome.Result != Verified && ctx.Err() == nil && (r.gen == nil || !target.is(r.gen.Release())) {
@@ -149,11 +165,11 @@ func (r *Release) name() string {
 }
 
 // fit asks whether a release may be started.
-func (w *worker) fit(ctx context.Context, target *Release, patient bool) *Refusal {
+func (w *worker) fit(ctx context.Context, target *Release, on Occasion) *Refusal {
 	if w.opt.Releases.Fit == nil {
 		return nil
 	}
-	err := w.opt.Releases.Fit(ctx, *target, patient)
+	err := w.opt.Releases.Fit(ctx, *target, on)
 	var refusal *Refusal
 	switch {
 	case err == nil:
@@ -178,7 +194,7 @@ func (w *worker) startRelease(ctx context.Context, prep Preparation) opResult {
 	if err == nil && target.is(w.refused) && last != nil && !target.is(last) {
 		err = fmt.Errorf("release %s was refused", target.Name)
 	} else if err == nil {
-		if refusal := w.fit(ctx, target, true); refusal != nil {
+		if refusal := w.fit(ctx, target, Started); refusal != nil {
 			err = fmt.Errorf("release %s: %w", target.Name, refusal)
 		}
 	}
@@ -251,7 +267,7 @@ func (d *processes) reloadInto(ctx context.Context, g generation, target *Releas
 	served := t.Release()
 	var rec Recording = noRecording{}
 	if open := d.opt.Releases.Open; open != nil && !d.opt.Releases.PerRequest {
-		opened, err := open(ctx, []string{target.Path, served.Path})
+		opened, err := open(ctx, dirsOf(target, served))
 		if err != nil {
 			d.unknown(err)
 		} else {
@@ -272,6 +288,34 @@ func (d *processes) reloadInto(ctx context.Context, g generation, target *Releas
 	t.setRelease(target)
 	d.save(t, true)
 	return ev, d.well(ctx, t)
+}
+
+func dirsOf(releases ...*Release) []string {
+	var dirs []string
+	for _, r := range releases {
+		if r != nil {
+			dirs = append(dirs, r.Path)
+		}
+	}
+	return dirs
+}
+
+// foundRelease is the release that a master serves which somebody else started, nil where that cannot be told.
+func (d *processes) foundRelease(t *tree) *Release {
+	switch {
+	case d.opt.Releases == nil:
+	case d.opt.Releases.PerRequest:
+		if r, err := d.opt.Releases.Resolve(); err == nil {
+			return &r
+		}
+	default:
+		if cwd, err := t.master.Cwd(); err == nil && isBelow(cwd, d.opt.Releases.Dir) && cwd != d.opt.Releases.Dir {
+			rel, _ := filepath.Rel(d.opt.Releases.Dir, cwd)
+			name, _, _ := strings.Cut(rel, "/")
+			return &Release{Name: name, Path: filepath.Join(d.opt.Releases.Dir, name)}
+		}
+	}
+	return nil
 }
 
 // unwell says that what serves does not answer as it should.
