@@ -26,7 +26,9 @@ func (l *link) lead(to string) {
 	l.target = to
 }
 
-func aRelease(name string) Release { return Release{Name: name, Path: "/r/" + name, ID: name, Dir: "/"} }
+func aRelease(name string) Release {
+	return Release{Name: name, Path: "/r/" + name, ID: name, Dir: "/"}
+}
 
 func (l *link) releases(action Action) *Releases {
 	return &Releases{
@@ -99,10 +101,24 @@ func TestReleases(t *testing.T) {
 			play:  func(r *rig, l *link) { l.lead("8"); r.ask(None); l.lead("7"); r.ask(None) },
 			calls: []string{"boot 7", "handover", "boot 8"}, serves: "7", state: Ready, result: Refused, error: "it ended"},
 		{name: "two switches at once end at the last", hands: true, start: "7",
-			play:  func(r *rig, l *link) { r.d.bootTime = time.Second; l.lead("8"); r.ask(None); l.lead("9"); r.ask(None); elapse(3 * time.Second) },
+			play: func(r *rig, l *link) {
+				r.d.bootTime = time.Second
+				l.lead("8")
+				r.ask(None)
+				l.lead("9")
+				r.ask(None)
+				elapse(3 * time.Second)
+			},
 			calls: []string{"boot 7", "handover", "boot 8", "handover", "boot 9"}, serves: "9", state: Ready, result: Verified},
 		{name: "there and back during the switch", hands: true, start: "7",
-			play:  func(r *rig, l *link) { r.d.bootTime = time.Second; l.lead("8"); r.ask(None); l.lead("7"); r.ask(None); elapse(3 * time.Second) },
+			play: func(r *rig, l *link) {
+				r.d.bootTime = time.Second
+				l.lead("8")
+				r.ask(None)
+				l.lead("7")
+				r.ask(None)
+				elapse(3 * time.Second)
+			},
 			calls: []string{"boot 7", "handover", "boot 8", "handover", "boot 7"}, serves: "7", state: Ready, result: Verified},
 		{name: "a gap is waited for", hands: true, start: "7",
 			play:  func(r *rig, l *link) { l.lead(""); r.ask(Reload); l.lead("8"); elapse(time.Second) },
