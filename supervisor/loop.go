@@ -216,7 +216,7 @@ func (l *loop) next(ctx context.Context) {
 	}
 	plan := l.pending.Merge(l.owed)
 	for _, a := range l.asked {
-		plan = plan.Merge(Plan{Action: a.Action, Reasons: []string{a.Reason}})
+		plan = plan.Merge(a.plan())
 	}
 	if l.gen == nil {
 		plan.Action = Restart

@@ -217,7 +217,7 @@ func (w *worker) startRelease(ctx context.Context, prep Preparation) opResult {
 	w.number++
 	g, again := w.start(ctx, Preparation{})
 	if again != nil {
-		return opResult{err: errors.Join(err, fmt.Errorf("release %s: %w", last.Name, again))}
+		return opResult{err: fmt.Errorf("%w; and release %s: %w", err, last.Name, again)}
 	}
 	return opResult{gen: g, refused: target, short: fmt.Sprintf("%v; release %s serves", err, last.Name)}
 }

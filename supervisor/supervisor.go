@@ -194,7 +194,7 @@ func (r *Refusal) Error() string {
 // Request asks for an operation.
 type Request struct {
 	Action Action // ReloadTasks, Reload or Restart; in release mode None: serve the current release, if it is not served already
-	Reason string // who asks: "hotreload reload", "SIGUSR1", "key r"
+	Reason string // who asks: "hotreload reload", "SIGUSR1", "key r"; "": it needs no saying
 }
 
 // Errors a caller acts on.
