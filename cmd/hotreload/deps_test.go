@@ -15,6 +15,7 @@ func TestImportDirection(t *testing.T) {
 		"signals":    {},
 		"watcher":    {},
 		"php":        {},
+		"release":    {},
 		"config":     {"signals"},
 		"supervisor": {"watcher", "signals"},
 		"control":    {"supervisor", "watcher", "signals"}, // watcher through supervisor
