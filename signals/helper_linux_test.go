@@ -36,6 +36,35 @@ var platformRoles = map[string]func(argument string){
 		os.Exit(0)
 	},
 	"reaper": reaperRole,
+	// Has a file mapped, and nothing of it open.
+	"map": func(path string) {
+		f, err := os.Open(path)
+		check(err)
+		_, err = unix.Mmap(int(f.Fd()), 0, 1, unix.PROT_READ, unix.MAP_PRIVATE)
+		check(err)
+		check(f.Close())
+		ready()
+	},
+	"chroot": func(dir string) {
+		check(unix.Chroot(dir))
+		ready()
+	},
+	// Prints who uses a directory, and who cannot be looked at, as another user.
+	"using": func(dir string) {
+		check(unix.Setgid(65534))
+		check(unix.Setuid(65534))
+		users, hidden, err := Using([]string{dir})
+		check(err)
+		fmt.Print("ready used by")
+		for _, info := range users[dir] {
+			fmt.Print(" ", info.PID)
+		}
+		fmt.Print(" hidden")
+		for _, info := range hidden {
+			fmt.Print(" ", info.PID)
+		}
+		fmt.Println()
+	},
 }
 
 // reaperRole is an init: orphans come in hundreds while its own children must keep
