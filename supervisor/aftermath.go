@@ -142,7 +142,11 @@ func (l *loop) booted(ctx context.Context, op *operation, r opResult) error {
 			l.pending = l.pending.Merge(Plan{Action: Restart, Reasons: []string{why}})
 		}
 	}
-	l.notify(Event{Kind: kind, Took: time.Since(op.started), PID: masterPID(r.gen)})
+	e := Event{Kind: kind, Took: time.Since(op.started), PID: masterPID(r.gen)}
+	if release := r.gen.Release(); release != nil {
+		e.Detail = "release " + release.Name
+	}
+	l.notify(e)
 	l.next(ctx)
 	if l.op == nil {
 		l.startCare(ctx)

@@ -317,7 +317,11 @@ func (w *worker) handOver(ctx context.Context, old generation, prep Preparation,
 	}
 	g, drained, err := w.driver.handOver(ctx, old, w.number, w.target, switched)
 	if err != nil {
-		r := w.outcome(opResult{gen: old}, Restart, Refused, ev, err.Error()+"; the old server serves on")
+		text := err.Error() + "; the old server serves on"
+		if served := old.Release(); served != nil && !served.is(w.target) {
+			text = fmt.Sprintf("release %s: %v; release %s serves on", w.target.name(), err, served.Name)
+		}
+		r := w.outcome(opResult{gen: old}, Restart, Refused, ev, text)
 		var boot *bootError
 		if errors.As(err, &boot) {
 			r.outcome.Output = boot.lines

@@ -219,8 +219,8 @@ type EventKind string
 // The events, in the order of a server's life.
 const (
 	EventStarting   EventKind = "starting"   // Detail: the command; by the program, once
-	EventAdopted    EventKind = "adopted"    // a running server was taken over
-	EventReady      EventKind = "ready"      // after a start that no operation asked for
+	EventAdopted    EventKind = "adopted"    // a running server was taken over; in release mode Detail names the release
+	EventReady      EventKind = "ready"      // after a start that no operation asked for; Detail too
 	EventChanged    EventKind = "changed"    // an operation begins: Plan
 	EventEscalated  EventKind = "escalated"  // Detail says why the operation does more than planned
 	EventSwitched   EventKind = "switched"   // the new server of a restart serves beside the old one, which gets no new connection
