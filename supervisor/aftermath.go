@@ -20,15 +20,20 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 	if op.bury {
 		return l.buried(ctx, r)
 	}
+	refused := l.refused
+	l.releaseServed(r)
 	if op.boot {
 		return l.booted(ctx, op, r)
 	}
 	out := r.outcome
+	if out.Action == None && out.Result == Verified {
+		return l.servedAlready(ctx, op, out, refused)
+	}
 	l.last = &out
 	l.count(out)
 	if out.Result == Verified {
 		l.owed = Plan{}
-	} else {
+	} else if r.refused == nil {
 		l.owed = op.plan
 	}
 	l.settle(out, r)
@@ -41,6 +46,35 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 	}
 	l.next(ctx)
 	if l.op == nil && out.Result == Verified {
+		l.startCare(ctx)
+	}
+	return nil
+}
+
+// releaseServed notes which release is served after an operation, and which is not though it is current.
+func (l *loop) releaseServed(r opResult) {
+	l.refused = r.refused
+	if r.gen == nil || r.gen.Release() == nil {
+		return
+	}
+	now := r.gen.Release()
+	if !now.is(l.served) && l.opt.Releases.Served != nil {
+		l.opt.Releases.Served(*now)
+	}
+	l.served = now
+}
+
+// servedAlready ends an operation that found the current release served.
+func (l *loop) servedAlready(ctx context.Context, op *operation, out Outcome, refused *Release) error {
+	if refused != nil { // which is not current any more
+		l.state, l.reason, l.owed = Ready, "", Plan{}
+		l.notify(Event{Kind: EventNote, Detail: out.Reasons[0]})
+	}
+	for _, a := range op.asked {
+		a.reply <- answer{outcome: out}
+	}
+	l.next(ctx)
+	if l.op == nil {
 		l.startCare(ctx)
 	}
 	return nil
@@ -97,6 +131,9 @@ func (l *loop) booted(ctx context.Context, op *operation, r opResult) error {
 		return l.down(ctx, r)
 	}
 	l.state, l.reason, l.failures, l.owed = Ready, "", 0, Plan{}
+	if r.short != "" {
+		l.state, l.reason = Degraded, r.short
+	}
 	kind := EventReady
 	if r.found {
 		kind = EventAdopted
@@ -105,7 +142,11 @@ func (l *loop) booted(ctx context.Context, op *operation, r opResult) error {
 			l.pending = l.pending.Merge(Plan{Action: Restart, Reasons: []string{why}})
 		}
 	}
-	l.notify(Event{Kind: kind, Took: time.Since(op.started), PID: masterPID(r.gen)})
+	e := Event{Kind: kind, Took: time.Since(op.started), PID: masterPID(r.gen)}
+	if release := r.gen.Release(); release != nil {
+		e.Detail = "release " + release.Name
+	}
+	l.notify(e)
 	l.next(ctx)
 	if l.op == nil {
 		l.startCare(ctx)
@@ -118,6 +159,8 @@ func (l *loop) settle(out Outcome, r opResult) {
 	switch {
 	case r.gen == nil:
 		l.state, l.reason = Crashed, out.Error
+	case out.Result == Verified && r.short != "":
+		l.state, l.reason, l.failures = Degraded, r.short, 0
 	case out.Result == Verified:
 		l.state, l.reason, l.failures = Ready, "", 0
 	default:
@@ -131,6 +174,7 @@ func (l *loop) count(out Outcome) {
 		l.counters.Refused++
 	case out.Result != Verified:
 		l.counters.Failed++
+	case out.Action == None:
 	case out.Action == Restart:
 		l.counters.Restarts++
 	default:

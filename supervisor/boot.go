@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,7 +44,7 @@ type bootError struct {
 func (e *bootError) Error() string { return e.what }
 
 // boot starts the server, adopts the one that runs, or finds the one to attach to.
-func (d *processes) boot(ctx context.Context, number int) (generation, error) {
+func (d *processes) boot(ctx context.Context, number int, from *Release) (generation, error) {
 	if d.opt.Mode == Attach {
 		return d.attach(number)
 	}
@@ -55,7 +56,7 @@ func (d *processes) boot(ctx context.Context, number int) (generation, error) {
 		}
 		d.endLeftovers(ctx, a)
 	}
-	g, err := d.launch(ctx, number)
+	g, err := d.launch(ctx, number, d.opt.Server.from(from))
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +68,13 @@ func (d *processes) boot(ctx context.Context, number int) (generation, error) {
 
 // attach finds the master that somebody else started.
 func (d *processes) attach(number int) (generation, error) {
-	j := d.judge(signals.Expectation{Programs: d.programs()})
+	home := d.opt.Server.from(nil)
+	j := d.judge(home.pidFile, signals.Expectation{Programs: d.programs()})
 	if j.Verdict != signals.Master {
-		return nil, &bootError{what: fmt.Sprintf("no master in %s: %s", d.opt.Server.PIDFile, j.Reason)}
+		return nil, &bootError{what: fmt.Sprintf("no master in %s: %s", home.pidFile, j.Reason)}
 	}
-	t := d.newTree(number, j.Master, 0, &output{})
-	t.found = true
+	t := d.newTree(number, j.Master, 0, &output{}, home)
+	t.found, t.release = true, d.foundRelease(t)
 	if err := d.takeOver(t); err != nil {
 		return nil, err
 	}
@@ -102,7 +104,7 @@ func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) 
 
 // treeOf is the generation that an earlier hotreload wrote down.
 func (d *processes) treeOf(a *Adoption) *tree {
-	t := d.newTree(a.Generation, a.Master, 0, &output{})
+	t := d.newTree(a.Generation, a.Master, 0, &output{}, d.homeOf(a))
 	t.ours, t.found, t.token, t.loaded = true, true, a.Token, a.Preloaded
 	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
 		t.group = a.Group
@@ -120,6 +122,13 @@ func (d *processes) treeOf(a *Adoption) *tree {
 		}
 	}
 	return t
+}
+
+// homeOf is what an earlier hotreload started a server with, as far as that was written down.
+func (d *processes) homeOf(a *Adoption) origin {
+	home := d.opt.Server.from(a.Release)
+	home.pidFile = cmp.Or(a.PIDFile, home.pidFile)
+	return home
 }
 
 // takeOver watches a master that is not our child, and looks at its tree once.
@@ -160,17 +169,16 @@ func (d *processes) endLeftovers(ctx context.Context, a *Adoption) {
 	}
 }
 
-func (d *processes) judge(want signals.Expectation) signals.Judgement {
-	if d.opt.Server.PIDFile == "" {
+func (d *processes) judge(file string, want signals.Expectation) signals.Judgement {
+	if file == "" {
 		return signals.Judgement{Verdict: signals.NoFile, Reason: "no pid file is configured"}
 	}
-	return signals.Judge(d.opt.Server.PIDFile, want)
+	return signals.Judge(file, want)
 }
 
 // clearPIDFile removes a pid file that names nobody, and refuses when it names a master: no two masters.
-func (d *processes) clearPIDFile() error {
-	file := d.opt.Server.PIDFile
-	j := d.judge(signals.Expectation{Programs: d.programs()})
+func (d *processes) clearPIDFile(file string) error {
+	j := d.judge(file, signals.Expectation{Programs: d.programs()})
 	switch j.Verdict {
 	case signals.NoFile:
 		return nil
@@ -179,7 +187,7 @@ func (d *processes) clearPIDFile() error {
 			"a master already runs (pid %d, from %s), and hotreload did not start it: stop it, or watch it with `hotreload watch --attach`",
 			j.Master.PID, file)}
 	}
-	if err := d.pidFileUsable(); err != nil {
+	if err := pidFileUsable(file); err != nil {
 		return &bootError{what: err.Error()}
 	}
 	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -204,8 +212,7 @@ func (d *processes) advise(v view) {
 }
 
 // pidFileUsable reports what stands where the server wants to write its pid.
-func (d *processes) pidFileUsable() error {
-	file := d.opt.Server.PIDFile
+func pidFileUsable(file string) error {
 	if file == "" {
 		return nil
 	}
@@ -217,20 +224,20 @@ func (d *processes) pidFileUsable() error {
 }
 
 // startable looks for what would keep a start from working, before anything that works is ended for it.
-func (d *processes) startable() error {
-	s := &d.opt.Server
-	dir, err := filepath.EvalSymlinks(s.Dir)
+func (d *processes) startable(from *Release) error {
+	home := d.opt.Server.from(from)
+	dir, err := filepath.EvalSymlinks(home.dir)
 	if err != nil {
 		return fmt.Errorf("working directory of the server: %w", err)
 	}
-	program := s.Command[0]
+	program := home.command[0]
 	if strings.Contains(program, "/") && !filepath.IsAbs(program) {
 		program = filepath.Join(dir, program)
 	}
 	if _, err := exec.LookPath(program); err != nil {
 		return fmt.Errorf("the server's command: %w", err)
 	}
-	return d.pidFileUsable()
+	return pidFileUsable(home.pidFile)
 }
 
 // programs are the names of executables that a master may have.
@@ -243,14 +250,14 @@ func (d *processes) programs() []string {
 }
 
 // launch starts the command and waits until the server is ready.
-func (d *processes) launch(ctx context.Context, number int) (generation, error) {
-	if err := d.clearPIDFile(); err != nil {
+func (d *processes) launch(ctx context.Context, number int, home origin) (generation, error) {
+	if err := d.clearPIDFile(home.pidFile); err != nil {
 		return nil, err
 	}
 	token := "HOTRELOAD_SERVER=" + rand.Text()
-	rec := d.record(ctx)
+	rec := d.record(ctx, home)
 	defer rec.Close() // also when it did not get ready
-	cmd, out, sockets, err := d.start(number, token)
+	cmd, out, sockets, err := d.start(number, token, home)
 	if err != nil {
 		return nil, err
 	}
@@ -266,13 +273,17 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 		out.drained(linger)
 		return nil, d.bootFailed(out, "the server ended at once: "+exit.String(), exit, false)
 	}
-	t := d.newTree(number, root, root.PID, out)
+	t := d.newTree(number, root, root.PID, out, home)
 	t.ours, t.token, t.sockets = true, token, sockets
 	d.save(t, false)
 	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now(), rec: rec}
 	if err := b.wait(ctx); err != nil {
 		d.giveUp(t)
 		return nil, err
+	}
+	if why := d.astray(t, d.replacing.releasePath()); why != "" {
+		d.giveUp(t)
+		return nil, &bootError{what: why}
 	}
 	t.loaded = d.loaded(rec)
 	if method, why := sockets.Method(); method == "off" && why != noHandover && !d.offSaid {
@@ -284,9 +295,15 @@ func (d *processes) launch(ctx context.Context, number int) (generation, error) 
 }
 
 // record begins to note what the server opens. Where that cannot be, the rules alone decide what a change needs.
-func (d *processes) record(ctx context.Context) Recording {
+func (d *processes) record(ctx context.Context, home origin) Recording {
 	if d.opt.Record == nil || d.opt.Server.Layout == LayoutSingle {
 		return noRecording{}
+	}
+	if home.release != nil {
+		// What is recorded is what the link leads to, which may not be the release that is started again.
+		if current, err := d.opt.Releases.Resolve(); err != nil || !current.is(home.release) {
+			return noRecording{}
+		}
 	}
 	rec, err := d.opt.Record(ctx)
 	if err != nil {
@@ -337,9 +354,9 @@ func (d *processes) giveUp(t *tree) {
 }
 
 // start executes the command in a process group of its own, with token in its environment.
-func (d *processes) start(number int, token string) (*exec.Cmd, *output, Sockets, error) {
+func (d *processes) start(number int, token string, home origin) (*exec.Cmd, *output, Sockets, error) {
 	s := &d.opt.Server
-	dir, err := filepath.EvalSymlinks(s.Dir)
+	dir, err := filepath.EvalSymlinks(home.dir)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("working directory of the server: %w", err)
 	}
@@ -349,7 +366,7 @@ func (d *processes) start(number int, token string) (*exec.Cmd, *output, Sockets
 		return nil, nil, nil, err
 	}
 	defer st.closeTheirs()
-	cmd := exec.Command(s.Command[0], s.Command[1:]...)
+	cmd := exec.Command(home.command[0], home.command[1:]...)
 	env := s.Env
 	if env == nil {
 		env = os.Environ()

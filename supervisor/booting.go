@@ -77,7 +77,7 @@ func (b *booting) commandEnded(exit Exit) error {
 		b.t.watch()
 		return nil
 	}
-	if exit.Code() == 0 && b.s.PIDFile != "" {
+	if exit.Code() == 0 && b.t.home.pidFile != "" {
 		b.named = false
 		return nil
 	}
@@ -122,8 +122,8 @@ func (b *booting) look(ctx context.Context) (bool, error) {
 	if b.calm.IsZero() {
 		b.calm = v.at
 	}
-	if b.s.PIDFile != "" && !b.named && v.at.Sub(b.calm) < unnamed {
-		b.why = fmt.Sprintf("it has not written %s", b.s.PIDFile)
+	if b.t.home.pidFile != "" && !b.named && v.at.Sub(b.calm) < unnamed {
+		b.why = fmt.Sprintf("it has not written %s", b.t.home.pidFile)
 		return false, nil
 	}
 	return b.answers(ctx, v)
@@ -169,8 +169,8 @@ func (b *booting) answers(ctx context.Context, v view) (bool, error) {
 
 // accept ends the boot: from here on the master is watched by its identity.
 func (b *booting) accept(v view) {
-	if b.s.PIDFile != "" && !b.named {
-		b.d.note(fmt.Sprintf("the server serves, but never wrote %s: is pid_file right?", b.s.PIDFile))
+	if b.t.home.pidFile != "" && !b.named {
+		b.d.note(fmt.Sprintf("the server serves, but never wrote %s: is pid_file right?", b.t.home.pidFile))
 	}
 	b.t.sockets.Seal()
 	b.t.watchManager(v)
@@ -191,7 +191,7 @@ func (b *booting) findMaster() {
 		return
 	}
 	if !b.detached.IsZero() {
-		if j := b.d.judge(signals.Expectation{Programs: b.d.programs()}); j.Verdict == signals.Master {
+		if j := b.d.judge(b.t.home.pidFile, signals.Expectation{Programs: b.d.programs()}); j.Verdict == signals.Master {
 			b.named = true
 			if j.Master != b.t.master {
 				b.become(j.Master)
@@ -208,8 +208,8 @@ func (b *booting) findMaster() {
 	for i, info := range infos {
 		ids[i] = info.Process
 	}
-	if b.s.PIDFile != "" && len(ids) > 0 {
-		j := b.d.judge(signals.Expectation{Tree: ids, Programs: b.d.programs()})
+	if b.t.home.pidFile != "" && len(ids) > 0 {
+		j := b.d.judge(b.t.home.pidFile, signals.Expectation{Tree: ids, Programs: b.d.programs()})
 		if j.Verdict == signals.Master {
 			b.become(j.Master)
 			b.named = true

@@ -20,6 +20,14 @@ type ask struct {
 	reply chan<- answer // buffered: the loop never waits for a caller
 }
 
+// plan is what was asked for.
+func (a ask) plan() Plan {
+	if a.Reason == "" {
+		return Plan{Action: a.Action}
+	}
+	return Plan{Action: a.Action, Reasons: []string{a.Reason}}
+}
+
 type answer struct {
 	outcome Outcome
 	err     error

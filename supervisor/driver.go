@@ -12,13 +12,15 @@ import (
 // never touches a generation while an operation runs.
 type driver interface {
 	// boot starts a server, or finds the one to attach to, and returns when it is ready. On error nothing
-	// of it is left running.
-	boot(ctx context.Context, number int) (generation, error)
+	// of it is left running. The release is nil outside of release mode, here and below.
+	boot(ctx context.Context, number int, from *Release) (generation, error)
 	// startable says why a start cannot work, as far as that can be known before what runs is ended.
-	startable() error
+	startable(from *Release) error
 	// reload replaces workers and returns when all that served before are gone and replaced.
 	// A *cannotReload error says that the next larger action is needed.
 	reload(ctx context.Context, g generation, action Action) (evidence, error)
+	// reloadInto replaces workers by such as load another release.
+	reloadInto(ctx context.Context, g generation, target *Release) (evidence, error)
 	// watchOver watches a server for a while after its workers were replaced, and returns nil when all is well or ctx is
 	// done. It may run beside the loop, but not beside an operation.
 	watchOver(ctx context.Context, g generation) *crashLoop
@@ -26,7 +28,9 @@ type driver interface {
 	canHandOver(g generation) string
 	// handOver starts a generation beside old, and ends old when all new connections go to the new one. On error old goes on as it was.
 	// switched is called when the new one serves.
-	handOver(ctx context.Context, old generation, number int, switched func(generation)) (generation, Drained, error)
+	handOver(ctx context.Context, old generation, number int, from *Release, switched func(generation)) (generation, Drained, error)
+	// well returns nil when the release that g serves answers as it should.
+	well(ctx context.Context, g generation) error
 	// bury ends what a dead master left behind.
 	bury(g generation) error
 	// end stops the server and returns when its whole tree is gone: gracefully until ctx is done or the
@@ -45,7 +49,8 @@ type generation interface {
 	Found() bool       // it ran before this hotreload did
 	LastLines() []string
 	Handover() *HandoverStatus
-	Crippled() string // why its workers must not be replaced, so that it has to be restarted at once; "": it is well
+	Release() *Release // that it serves; nil: not in release mode
+	Crippled() string  // why its workers must not be replaced, so that it has to be restarted at once; "": it is well
 	// Preloaded are the files that the master loaded before it forked; false: that is not known.
 	Preloaded() (watcher.Opened, bool)
 }

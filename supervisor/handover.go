@@ -124,15 +124,15 @@ func (t *tree) size() int64 {
 
 // handOver starts a new generation beside old, turns all new connections to it when it is ready, and ends old when nobody needs
 // it any more. On error old serves as if nothing had been, and nothing of the new one is left.
-func (d *processes) handOver(ctx context.Context, old generation, number int, switched func(generation)) (generation, Drained, error) {
-	from := old.(*tree)
-	aside, err := d.setPIDFileAside(number)
+func (d *processes) handOver(ctx context.Context, old generation, number int, next *Release, switched func(generation)) (generation, Drained, error) {
+	from, home := old.(*tree), d.opt.Server.from(next)
+	aside, err := d.setPIDFileAside(number, from.home.pidFile, home.pidFile)
 	if err != nil {
 		return nil, Drained{}, err
 	}
 	d.replacing = from
 	defer func() { d.replacing = nil }()
-	g, err := d.launch(ctx, number)
+	g, err := d.launch(ctx, number, home)
 	if err != nil {
 		d.replacing = nil
 		d.save(from, true)
@@ -141,7 +141,7 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, sw
 	}
 	to := g.(*tree)
 	written := aside.written()
-	if err := d.turnTo(ctx, to); err != nil {
+	if err := d.prove(ctx, to); err != nil {
 		if back := from.sockets.Take(); back != nil {
 			err = errors.Join(err, back)
 		}
@@ -198,7 +198,7 @@ func (d *processes) replace(ctx context.Context, a *Adoption, t *tree) {
 	}
 	old := d.treeOf(a)
 	old.watch()
-	aside := &pidAside{d: d, file: d.opt.Server.PIDFile}
+	aside := &pidAside{d: d, file: t.home.pidFile}
 	written := aside.writtenBy(t.master)
 	if _, err := d.drain(ctx, old, t); err != nil {
 		d.note(fmt.Sprintf("drain the old server: %v", err))
@@ -209,6 +209,18 @@ func (d *processes) replace(ctx context.Context, a *Adoption, t *tree) {
 	}
 	release()
 	aside.keep(written)
+}
+
+// prove turns all new connections to t, when it is well as far as it can be asked before that.
+func (d *processes) prove(ctx context.Context, t *tree) error {
+	steered, err := d.healthy(ctx, t)
+	if steered && err != nil {
+		return err
+	}
+	if err := d.turnTo(ctx, t); err != nil || steered {
+		return err
+	}
+	return d.well(ctx, t)
 }
 
 // turnTo sends the new connections to t, and makes sure that they get there.
@@ -275,9 +287,9 @@ type pidAside struct {
 // asideInfix stands between the name of a pid file and the number of the generation that it was set aside for.
 const asideInfix = ".before-"
 
-func (d *processes) setPIDFileAside(number int) (*pidAside, error) {
-	p := &pidAside{d: d, file: d.opt.Server.PIDFile}
-	if p.file == "" {
+func (d *processes) setPIDFileAside(number int, old, file string) (*pidAside, error) {
+	p := &pidAside{d: d, file: file}
+	if p.file == "" || !samePlace(old, file) {
 		return p, nil
 	}
 	p.aside = fmt.Sprintf("%s%s%d", p.file, asideInfix, number)
@@ -346,7 +358,7 @@ func (p *pidAside) writtenBy(master signals.Process) []byte {
 
 // restorePIDFile brings the pid file of a back that was set aside when hotreload was killed, and removes what else was.
 func (d *processes) restorePIDFile(a *Adoption) {
-	file := d.opt.Server.PIDFile
+	file := d.homeOf(a).pidFile
 	if file == "" {
 		return
 	}

@@ -140,8 +140,8 @@ func TestThePIDFileIsThatOfTheNewMaster(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "pid")
 			save(t, file, "1")
-			d := &processes{opt: &Options{Server: Server{PIDFile: file}}, note: func(text string) { t.Error(text) }}
-			p, err := d.setPIDFileAside(2)
+			d := &processes{opt: &Options{Server: Server{}}, note: func(text string) { t.Error(text) }}
+			p, err := d.setPIDFileAside(2, file, file)
 			if err != nil {
 				t.Fatal(err)
 			}

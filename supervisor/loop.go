@@ -25,6 +25,8 @@ type loop struct {
 	owed     Plan // what a refused or failed operation left undone
 	asked    []ask
 	breaker  *loopBreaker
+	served   *Release                    // in release mode, the one that was served last
+	refused  *Release                    // in release mode, the current one if it was not fit to be served
 	exit     Exit                        // of the master that ended last
 	failures int                         // starts that failed in a row
 	backoff  *backoff.ExponentialBackOff // between starts of a server that ends by itself
@@ -59,7 +61,9 @@ type opResult struct {
 	missed  Plan       // what changed before this hotreload watched
 	found   bool       // gen ran before this hotreload did
 	outcome Outcome
-	exit    Exit // of a server that did not get ready
+	refused *Release // in release mode, the current one, which is not served; nil: it is
+	short   string   // what serves, though not as it should; "": it is well
+	exit    Exit     // of a server that did not get ready
 	err     error
 }
 
@@ -71,8 +75,8 @@ func (s *Supervisor) Run(ctx context.Context, force <-chan struct{}) error {
 	l := &loop{Supervisor: s, state: Starting, breaker: newLoopBreaker(), backoff: &backoff.ExponentialBackOff{
 		InitialInterval: s.opt.Restart.Min, MaxInterval: s.opt.Restart.Max, Multiplier: 2,
 	}}
-	if s.opt.Mode != Attach && s.opt.Adopt == nil {
-		if err := s.driver.startable(); err != nil {
+	if s.opt.Mode != Attach && s.opt.Adopt == nil && s.opt.Releases == nil {
+		if err := s.driver.startable(nil); err != nil {
 			return err
 		}
 	}
@@ -212,7 +216,7 @@ func (l *loop) next(ctx context.Context) {
 	}
 	plan := l.pending.Merge(l.owed)
 	for _, a := range l.asked {
-		plan = plan.Merge(Plan{Action: a.Action, Reasons: []string{a.Reason}})
+		plan = plan.Merge(a.plan())
 	}
 	if l.gen == nil {
 		plan.Action = Restart
@@ -222,7 +226,9 @@ func (l *loop) next(ctx context.Context) {
 	op := &operation{plan: plan, asked: l.asked}
 	l.pending, l.asked = Plan{}, nil
 	l.seq++
-	l.notify(Event{Kind: EventChanged, Plan: plan})
+	if plan.Action != None { // else it is only looked whether the current release is served
+		l.notify(Event{Kind: EventChanged, Plan: plan})
+	}
 	l.begin(ctx, op, l.gen)
 }
 
@@ -237,9 +243,11 @@ func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
 	l.op = op
 	l.breaker.begin(op.started)
 	l.ignored = Plan{}
-	l.state = stateOf(op.plan.Action, gen != nil)
+	if gen == nil || op.plan.Action != None {
+		l.state = stateOf(op.plan.Action, gen != nil)
+	}
 	op.starts = gen == nil
-	w := &worker{driver: l.driver, opt: &l.opt, op: op, seq: l.seq, number: l.lastGen + 1}
+	w := &worker{driver: l.driver, opt: &l.opt, op: op, seq: l.seq, number: l.lastGen + 1, served: l.served, refused: l.refused}
 	go func() { op.done <- w.run(opCtx, gen) }()
 }
 
@@ -264,8 +272,11 @@ func (l *loop) progress(e Event) {
 		l.op.starts = true
 		return
 	}
-	if e.Kind == EventEscalated && e.Plan.Action == Restart {
+	switch {
+	case e.Kind == EventEscalated && e.Plan.Action == Restart:
 		l.state = Restarting
+	case e.Kind == EventChanged:
+		l.state = stateOf(e.Plan.Action, true)
 	}
 	l.notify(e)
 }
@@ -288,9 +299,15 @@ func (l *loop) status() Status {
 		master, workers := l.gen.Describe()
 		st.Master = master
 		st.Handover = l.gen.Handover()
+		if r := l.gen.Release(); r != nil {
+			st.Release = &ReleaseStatus{Current: l.opt.Releases.Current, Path: r.Path, Name: r.Name}
+		}
 		if workers != nil {
 			st.Workers = workers
 		}
+	}
+	if l.refused != nil {
+		st.Owed = Plan{Reasons: []string{"release " + l.refused.Name}}.Merge(l.owed).Why()
 	}
 	if l.opt.WatchStatus != nil {
 		st.Watch = l.opt.WatchStatus()

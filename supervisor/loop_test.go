@@ -29,6 +29,7 @@ type fakeGeneration struct {
 
 	preloaded watcher.Opened // nil: not known
 	crippled  string
+	release   *Release
 }
 
 func (g *fakeGeneration) Number() int               { return g.number }
@@ -40,6 +41,7 @@ func (g *fakeGeneration) Oldest() time.Time         { return g.since }
 func (g *fakeGeneration) Found() bool               { return g.found }
 func (g *fakeGeneration) Handover() *HandoverStatus { return nil }
 func (g *fakeGeneration) Crippled() string          { return g.crippled }
+func (g *fakeGeneration) Release() *Release         { return g.release }
 func (g *fakeGeneration) Preloaded() (watcher.Opened, bool) {
 	return g.preloaded, g.preloaded != nil
 }
@@ -59,6 +61,9 @@ type fakeDriver struct {
 	crippled             string
 	preloaded            [][]string // by the generations, one after the other
 	since                time.Time
+	broken               map[string]error // what a start from a release ends with
+	sick                 map[string]error // what is wrong with a release that serves
+	stays                *cannotReload    // why a reload does not load another release
 
 	mu       sync.Mutex
 	calls    []string
@@ -111,14 +116,18 @@ func (d *fakeDriver) watchOver(ctx context.Context, g generation) *crashLoop {
 	return d.withers
 }
 
-func (d *fakeDriver) startable() error {
+func (d *fakeDriver) startable(*Release) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.startErr
 }
 
-func (d *fakeDriver) boot(ctx context.Context, number int) (generation, error) {
-	d.called("boot")
+func (d *fakeDriver) boot(ctx context.Context, number int, from *Release) (generation, error) {
+	what := "boot"
+	if from != nil {
+		what += " " + from.Name
+	}
+	d.called(what)
 	if err := d.wait(ctx, d.bootTime); err != nil {
 		return nil, err
 	}
@@ -127,7 +136,10 @@ func (d *fakeDriver) boot(ctx context.Context, number int) (generation, error) {
 	if d.bootErr != nil {
 		return nil, d.bootErr
 	}
-	d.gen = &fakeGeneration{number: number, started: time.Now(), done: make(chan struct{}), found: d.found, since: d.since, crippled: d.crippled}
+	if from != nil && d.broken[from.Name] != nil {
+		return nil, d.broken[from.Name]
+	}
+	d.gen = &fakeGeneration{release: from, number: number, started: time.Now(), done: make(chan struct{}), found: d.found, since: d.since, crippled: d.crippled}
 	d.found, d.crippled = false, ""
 	if len(d.preloaded) > 0 {
 		d.gen.preloaded, d.preloaded = d.preloaded[0], d.preloaded[1:]
@@ -144,6 +156,22 @@ func (d *fakeDriver) reload(ctx context.Context, g generation, a Action) (eviden
 		return evidence{}, err
 	}
 	return evidence{old: []int{1}, new: []int{2}}, d.reloadErr
+}
+
+func (d *fakeDriver) reloadInto(ctx context.Context, g generation, target *Release) (evidence, error) {
+	d.called("reload into " + target.Name)
+	if d.stays != nil {
+		return evidence{}, d.stays
+	}
+	g.(*fakeGeneration).release = target
+	return evidence{old: []int{1}, new: []int{2}}, d.well(ctx, g)
+}
+
+func (d *fakeDriver) well(_ context.Context, g generation) error {
+	if r := g.Release(); r != nil && d.sick[r.Name] != nil {
+		return &unwell{d.sick[r.Name]}
+	}
+	return nil
 }
 
 func (d *fakeDriver) end(ctx context.Context, g generation) error {
@@ -163,12 +191,15 @@ func (d *fakeDriver) canHandOver(generation) string {
 	return "off"
 }
 
-func (d *fakeDriver) handOver(ctx context.Context, old generation, number int, switched func(generation)) (generation, Drained, error) {
+func (d *fakeDriver) handOver(ctx context.Context, old generation, number int, next *Release, switched func(generation)) (generation, Drained, error) {
 	d.called("handover")
 	if d.conflicts {
 		return nil, Drained{}, &bootError{what: "it ended", lines: []string{"Address already in use"}}
 	}
-	g, err := d.boot(ctx, number)
+	g, err := d.boot(ctx, number, next)
+	if err == nil {
+		err = d.well(ctx, g)
+	}
 	if err != nil {
 		return nil, Drained{}, err
 	}

@@ -78,6 +78,6 @@ func (d *processes) adoptionOf(t *tree, ready bool) Adoption {
 	return Adoption{
 		Master: t.master, Generation: t.number, Group: t.group, Token: t.token, BootID: BootID(),
 		Members: t.processes(), Mode: d.opt.Mode, Ready: ready, Hotreload: os.Getpid(), Preloaded: t.loaded,
-		Listen: t.Handover().listen(),
+		Listen: t.Handover().listen(), Release: t.Release(), PIDFile: t.home.pidFile,
 	}
 }

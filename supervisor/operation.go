@@ -22,6 +22,10 @@ type worker struct {
 	op     *operation
 	seq    int
 	number int // of the generation that a start would make
+
+	served  *Release // in release mode, the one that was served last; nil: none yet
+	refused *Release // in release mode, the one that was not fit to replace it; nil: none
+	target  *Release // in release mode, the one that a start starts from
 }
 
 // run does the operation on the generation that serves now (nil: none) and returns what serves after it.
@@ -31,13 +35,21 @@ func (w *worker) run(ctx context.Context, gen generation) opResult {
 	}
 	if w.op.boot {
 		prep, _ := w.prepare(ctx, nil, Restart) // there is nothing that a refusal could leave running
-		g, err := w.start(ctx, prep)
-		if err != nil {
-			return w.failed(opResult{err: err}, err)
+		r := w.startAny(ctx, prep)
+		if r.err != nil {
+			return w.failed(r, r.err)
 		}
-		missed, found := w.missed(g)
-		return opResult{gen: g, missed: missed, found: found}
+		r.missed, r.found = w.missed(r.gen)
+		return r
 	}
+	if w.opt.Releases != nil && gen != nil {
+		return w.runRelease(ctx, gen)
+	}
+	return w.runOn(ctx, gen)
+}
+
+// runOn does the operation on what serves.
+func (w *worker) runOn(ctx context.Context, gen generation) opResult {
 	action := w.op.plan.Action
 	fresh := w.fresh(gen, w.op.plan.Paths)
 	if refusal := w.gate(ctx, fresh); refusal != nil {
@@ -137,17 +149,20 @@ func (w *worker) act(ctx context.Context, gen generation, action Action) opResul
 		w.escalate(ctx, Restart, prep.Restart)
 		return w.restart(ctx, gen)
 	}
-	ev, err := w.driver.reload(ctx, gen, action)
+	ev, err := w.reload(ctx, gen, action)
 	if err == nil {
 		return w.outcome(opResult{gen: gen}, action, Verified, ev, "")
 	}
 	var cannot *cannotReload
 	var loop *crashLoop
+	var unwell *unwell
 	switch {
 	case ctx.Err() != nil:
 		return w.outcome(opResult{gen: gen}, action, Failed, ev, context.Cause(ctx).Error())
 	case errors.As(err, &loop):
 		return w.endCrashLoop(ctx, gen, action, ev, loop)
+	case errors.As(err, &unwell):
+		return w.outcome(opResult{gen: gen}, action, Failed, ev, fmt.Sprintf("release %s is served, but not well: %v", gen.Release().name(), err))
 	case errors.As(err, &cannot):
 		next := action + 1
 		w.escalate(ctx, next, cannot.why)
@@ -164,6 +179,13 @@ func (w *worker) act(ctx context.Context, gen generation, action Action) opResul
 	default:
 		return w.outcome(opResult{gen: gen}, action, Failed, ev, err.Error()+"; the old code still serves")
 	}
+}
+
+func (w *worker) reload(ctx context.Context, gen generation, action Action) (evidence, error) {
+	if w.target != nil && !w.target.is(gen.Release()) {
+		return w.driver.reloadInto(ctx, gen, w.target)
+	}
+	return w.driver.reload(ctx, gen, action)
 }
 
 // masterDied is the end of a master during its reload: code that it loaded itself, or a signal it did not
@@ -215,7 +237,7 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 	if gen == nil {
 		return w.begin(ctx, prep, evidence{})
 	}
-	if err := w.driver.startable(); err != nil {
+	if err := w.driver.startable(w.target); err != nil {
 		return w.outcome(opResult{gen: gen}, Restart, Failed, evidence{}, err.Error()+"; nothing was stopped")
 	}
 	why := w.driver.canHandOver(gen)
@@ -232,11 +254,26 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 
 // stopAndStart ends what runs and starts it anew.
 func (w *worker) stopAndStart(ctx context.Context, gen generation, prep Preparation) opResult {
-	ev := evidence{old: workerPIDs(gen)}
+	ev, served := evidence{old: workerPIDs(gen)}, gen.Release()
 	if err := w.driver.end(ctx, gen); err != nil {
 		w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
 	}
-	return w.begin(ctx, prep, ev)
+	r := w.begin(ctx, prep, ev)
+	if r.gen == nil {
+		return w.back(ctx, served, r)
+	}
+	err := w.driver.well(ctx, r.gen)
+	switch {
+	case err == nil:
+	case w.target.is(served):
+		r.short = fmt.Sprintf("release %s serves, but is not well: %v", served.name(), err)
+	default:
+		if ended := w.driver.end(ctx, r.gen); ended != nil {
+			w.emit(ctx, Event{Kind: EventNote, Detail: ended.Error()})
+		}
+		return w.back(ctx, served, w.outcome(opResult{exit: Exit{Known: true, Status: 1}}, Restart, Failed, ev, err.Error()))
+	}
+	return r
 }
 
 // begin starts the server when none runs.
@@ -244,12 +281,21 @@ func (w *worker) begin(ctx context.Context, prep Preparation, ev evidence) opRes
 	if ctx.Err() != nil {
 		return w.outcome(opResult{}, Restart, Failed, ev, context.Cause(ctx).Error())
 	}
-	g, err := w.start(ctx, prep)
-	if err != nil {
-		return w.failed(opResult{err: err}, err)
+	r := w.startAny(ctx, prep)
+	if r.err != nil {
+		return w.failed(r, r.err)
 	}
-	ev.new = workerPIDs(g)
-	return w.outcome(opResult{gen: g}, Restart, Verified, ev, "")
+	ev.new = workerPIDs(r.gen)
+	return w.outcome(r, Restart, Verified, ev, "")
+}
+
+// startAny starts the server when none runs.
+func (w *worker) startAny(ctx context.Context, prep Preparation) opResult {
+	if w.opt.Releases != nil && w.target == nil && !w.adopts() {
+		return w.startRelease(ctx, prep)
+	}
+	g, err := w.start(ctx, prep)
+	return opResult{gen: g, err: err}
 }
 
 // sayStops says why the old server is ended before the new one is started, where that is not what was asked for.
@@ -269,9 +315,13 @@ func (w *worker) handOver(ctx context.Context, old generation, prep Preparation,
 		}
 		w.emit(ctx, Event{Kind: EventSwitched, Took: time.Since(w.op.started), PID: masterPID(g)})
 	}
-	g, drained, err := w.driver.handOver(ctx, old, w.number, switched)
+	g, drained, err := w.driver.handOver(ctx, old, w.number, w.target, switched)
 	if err != nil {
-		r := w.outcome(opResult{gen: old}, Restart, Refused, ev, err.Error()+"; the old server serves on")
+		text := err.Error() + "; the old server serves on"
+		if served := old.Release(); served != nil && !served.is(w.target) {
+			text = fmt.Sprintf("release %s: %v; release %s serves on", w.target.name(), err, served.Name)
+		}
+		r := w.outcome(opResult{gen: old}, Restart, Refused, ev, text)
 		var boot *bootError
 		if errors.As(err, &boot) {
 			r.outcome.Output = boot.lines
@@ -353,7 +403,7 @@ func (w *worker) adopts() bool { return w.op.boot && w.opt.Adopt.Runs() }
 
 func (w *worker) start(ctx context.Context, prep Preparation) (generation, error) {
 	w.emit(ctx, Event{Kind: eventStarts})
-	g, err := w.driver.boot(ctx, w.number)
+	g, err := w.driver.boot(ctx, w.number, w.target)
 	if err == nil && prep.Started != nil {
 		prep.Started()
 	}

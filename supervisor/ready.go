@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,18 +41,32 @@ func ProbeDial(network, address string) Probe {
 
 type dialerKey struct{}
 
+// dialer is whom probes reach.
+type dialer struct {
+	sockets Sockets
+	passed  *atomic.Bool // set when a connection could not be led to these sockets alone; nil: nobody wants to know
+}
+
 // withDialer has the probes that get this context ask the generation that these sockets belong to.
 func withDialer(ctx context.Context, s Sockets) context.Context {
-	return context.WithValue(ctx, dialerKey{}, s)
+	return withSteeredDialer(ctx, s, nil)
+}
+
+// withSteeredDialer tells, too, whether the probes could not be led there.
+func withSteeredDialer(ctx context.Context, s Sockets, passed *atomic.Bool) context.Context {
+	return context.WithValue(ctx, dialerKey{}, dialer{s, passed})
 }
 
 // dial connects to the generation that is being probed.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	if s, ok := ctx.Value(dialerKey{}).(Sockets); ok {
+	if d, ok := ctx.Value(dialerKey{}).(dialer); ok {
 		if network == "unix" {
 			address = "unix:" + address
 		}
-		c, _, err := s.Dial(ctx, address)
+		c, steered, err := d.sockets.Dial(ctx, address)
+		if !steered && d.passed != nil {
+			d.passed.Store(true)
+		}
 		return c, err
 	}
 	return (&net.Dialer{}).DialContext(ctx, network, address)

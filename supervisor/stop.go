@@ -138,7 +138,7 @@ func (d *processes) spares(pid int) bool { return d.opt.Handover != nil && d.opt
 
 // dropPIDFile removes the pid file of a master that could not do it itself, and no other's.
 func (d *processes) dropPIDFile(t *tree) {
-	file := d.opt.Server.PIDFile
+	file := t.home.pidFile
 	if file == "" {
 		return
 	}

@@ -98,6 +98,7 @@ type Options struct {
 	Batches      <-chan watcher.Batch       // nil: nothing is watched
 	WatchStatus  func() *WatchStatus        // nil: Status.Watch is nil
 	ChangedSince func(t time.Time) []string // files changed while nobody watched; nil: none
+	Releases     *Releases                  // nil: not in release mode
 	Handover     Handover                   // nil: every restart is a stop and a start
 	Headroom     func(need int64) string    // why two servers of that size, in bytes, cannot run at a time; nil: they always can
 	Adopt        *Adoption                  // a server that runs already; nil: start one
@@ -122,6 +123,8 @@ type Adoption struct {
 	Ready      bool              `json:"ready"`     // false: it was starting
 	Hotreload  int               `json:"hotreload"` // pid of the hotreload that wrote it
 	Listen     []string          `json:"listen"`    // addresses that are handed over at a restart
+	Release    *Release          `json:"release"`   // that it was started from, or serves since a reload; null: not in release mode
+	PIDFile    string            `json:"pid_file"`  // "": it writes none
 	Old        *Adoption         `json:"old"`       // the server that this one was about to replace; null: none
 	Preloaded  *watcher.Opened   `json:"preloaded"` // files that the master loaded before it forked; null: not known
 }
@@ -190,8 +193,8 @@ func (r *Refusal) Error() string {
 
 // Request asks for an operation.
 type Request struct {
-	Action Action // ReloadTasks, Reload or Restart
-	Reason string // who asks: "hotreload reload", "SIGUSR1", "key r"
+	Action Action // ReloadTasks, Reload or Restart; in release mode None: serve the current release, if it is not served already
+	Reason string // who asks: "hotreload reload", "SIGUSR1", "key r"; "": it needs no saying
 }
 
 // Errors a caller acts on.
@@ -216,8 +219,8 @@ type EventKind string
 // The events, in the order of a server's life.
 const (
 	EventStarting   EventKind = "starting"   // Detail: the command; by the program, once
-	EventAdopted    EventKind = "adopted"    // a running server was taken over
-	EventReady      EventKind = "ready"      // after a start that no operation asked for
+	EventAdopted    EventKind = "adopted"    // a running server was taken over; in release mode Detail names the release
+	EventReady      EventKind = "ready"      // after a start that no operation asked for; Detail too
 	EventChanged    EventKind = "changed"    // an operation begins: Plan
 	EventEscalated  EventKind = "escalated"  // Detail says why the operation does more than planned
 	EventSwitched   EventKind = "switched"   // the new server of a restart serves beside the old one, which gets no new connection

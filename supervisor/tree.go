@@ -64,6 +64,7 @@ type tree struct {
 	found    bool   // it ran before this hotreload did
 	sockets  Sockets
 	crippled string          // why no worker of it may be replaced; "": they may
+	home     origin          // what it was started with
 	loaded   *watcher.Opened // what the master loaded before it forked; nil: not known
 	blind    *string         // why new workers would get old code, once that was asked
 	started  time.Time
@@ -73,19 +74,20 @@ type tree struct {
 	once     sync.Once     // of the end
 
 	mu      sync.Mutex // guards what status queries read while an operation works on the tree
+	release *Release   // that it serves; nil: not in release mode
 	members map[signals.Process]bool
 	last    view
 	listen  []signals.Listener
 	stays   map[signals.Process]bool // processes that reloads have shown never to be replaced
 }
 
-func (d *processes) newTree(number int, master signals.Process, group int, out *output) *tree {
+func (d *processes) newTree(number int, master signals.Process, group int, out *output, home origin) *tree {
 	started, err := master.StartedAt()
 	if err != nil {
 		started = time.Now()
 	}
 	return &tree{
-		oldest: master.Start, number: number, kernel: d.kernel, layout: d.opt.Server.Layout, master: master, group: group, started: started, out: out, done: make(chan struct{}),
+		home: home, release: home.release, oldest: master.Start, number: number, kernel: d.kernel, layout: d.opt.Server.Layout, master: master, group: group, started: started, out: out, done: make(chan struct{}),
 		members: map[signals.Process]bool{master: true}, stays: map[signals.Process]bool{}, sockets: noSockets{"it was not started by this hotreload"},
 	}
 }
@@ -131,6 +133,20 @@ func (h *HandoverStatus) listen() []string {
 		return nil
 	}
 	return h.Listen
+}
+
+// Release is the one that it serves, nil outside of release mode.
+func (t *tree) Release() *Release {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.release
+}
+
+// setRelease notes that its workers have loaded another release than it was started from.
+func (t *tree) setRelease(r *Release) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.release = r
 }
 
 // Crippled says why workers of it must not be replaced, "" when they may.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"syscall"
@@ -18,19 +19,21 @@ func adoption(cfg *config.Config, place control.Place) (a *supervisor.Adoption, 
 	if unusable != nil {
 		note = unusable.Error()
 	}
-	if cfg.Server.PIDFile == "" {
-		return a, note, nil
-	}
+	file := cfg.Server.PIDFile
 	want := signals.Expectation{Programs: programsOf(cfg)}
 	if a != nil {
 		want.Known = a.Master
+		file = cmp.Or(a.PIDFile, file) // of the release that it was started from
 	}
-	j := signals.Judge(cfg.Server.PIDFile, want)
+	if file == "" {
+		return a, note, nil
+	}
+	j := signals.Judge(file, want)
 	if j.Verdict != signals.Master || slices.ContainsFunc(a.Masters(), func(known signals.Process) bool { return belongs(j.Master, known) }) {
 		return a, note, nil
 	}
 	return nil, "", hinted(
-		fmt.Errorf("a master already runs (pid %d, from %s), and hotreload did not start it", j.PID, cfg.Server.PIDFile),
+		fmt.Errorf("a master already runs (pid %d, from %s), and hotreload did not start it", j.PID, file),
 		"watch it as it is with `hotreload watch --attach`, or stop it with `kill -%s %d`", signals.SignalName(stopSignal(cfg)), j.PID)
 }
 

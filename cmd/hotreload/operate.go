@@ -52,6 +52,9 @@ func load(c *cli.Context) (*operation, error) {
 	if o.timeout == 0 {
 		// The longest that everything it can lead to may take.
 		o.timeout = cfg.Server.ReadyTimeout + cfg.Reload.Timeout + cfg.Restart.DrainTimeout + cfg.Server.StopTimeout
+		if r := cfg.Release; r != nil { // the preflight, the health, and the way back
+			o.timeout += time.Duration(len(r.Preflight)+1)*cfg.Server.ReadyTimeout + time.Duration(r.Health.Tries)*(r.Health.Interval+2*time.Second)
+		}
 	}
 	return o, nil
 }

@@ -79,8 +79,12 @@ func source(c *cli.Context, mode string, overrides []override) config.Source {
 
 // projectOf is how the configuration is told from another's.
 func projectOf(cfg *config.Config) control.Project {
+	file := cfg.Server.PIDFile
+	if cfg.Release != nil {
+		file = cfg.Release.Current // the pid file is another one in each release
+	}
 	return control.Project{
-		Socket: cfg.Control.Socket, PIDFile: cfg.Server.PIDFile,
+		Socket: cfg.Control.Socket, PIDFile: file,
 		Dir: cfg.Dir, Config: cfg.File, Command: cfg.Server.Command,
 	}
 }

@@ -135,9 +135,9 @@ func eventLine(e supervisor.Event) (zapcore.Level, string) {
 	case supervisor.EventStarting:
 		return zap.InfoLevel, "starting " + e.Detail
 	case supervisor.EventAdopted:
-		return zap.InfoLevel, "took over the server that runs"
+		return zap.InfoLevel, join("took over the server that runs", e.Detail)
 	case supervisor.EventReady:
-		return zap.InfoLevel, "serving"
+		return zap.InfoLevel, join("serving", e.Detail)
 	case supervisor.EventChanged:
 		return zap.InfoLevel, doing(e.Plan.Action)
 	case supervisor.EventEscalated:

@@ -33,6 +33,7 @@ type session struct {
 	reaper *signals.Reaper
 	life   context.Context // ends with the session
 	code   *code           // nil: nothing is watched
+	links  *releases       // nil: not in release mode
 	keys   *keyboard       // nil: nobody types
 	starts bool            // a server is started: none was adopted
 
@@ -57,6 +58,9 @@ func serve(ctx context.Context, mode supervisor.Mode, src config.Source) error {
 	lock, err := projectOf(cfg).Acquire(string(mode))
 	if err != nil {
 		return explainTaken(err)
+	}
+	if cfg.Release != nil {
+		cfg.Watch.Paths = []string{cfg.Server.Dir} // a release, and not all that lies beside it
 	}
 	s := &session{mode: mode, cfg: cfg, lock: lock, out: newOutlet(os.Stderr), reaper: signals.NewReaper()}
 	s.report, s.log = newReporter(mode, cfg, s.out)
@@ -109,6 +113,9 @@ func (s *session) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.links, err = s.releasesOf(); err != nil {
+		return err
+	}
 	sup, err := s.supervisor(watch)
 	if err != nil {
 		return err
@@ -129,6 +136,11 @@ func (s *session) run(ctx context.Context) error {
 			return err // nothing was started yet
 		}
 	}
+	if s.links != nil {
+		if err := s.follow(life, sup); err != nil {
+			return err
+		}
+	}
 	if s.starts {
 		s.report.Event(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
 	}
@@ -145,7 +157,7 @@ func (s *session) beside(f func()) {
 
 // watcher is nil when nothing is watched.
 func (s *session) watcher(life context.Context) (*watcher.Watcher, error) {
-	if s.mode == supervisor.Run {
+	if s.mode == supervisor.Run || s.cfg.Release != nil {
 		return nil, nil
 	}
 	s.code = inspect(life, s.cfg, s.reaper)
@@ -210,11 +222,17 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 		s.report.Warn(note)
 	}
 	var more []string // for the server's environment
-	if watch != nil {
+	switch {
+	case watch != nil:
 		more = s.develop(&opt, watch)
-	}
-	if s.mode == supervisor.Run && cfg.Server.Kind != config.KindNone {
+	case s.mode == supervisor.Watch:
+		s.warnOfProduction()
+		fallthrough
+	case cfg.Server.Kind != config.KindNone && s.mode != supervisor.Attach:
 		s.check(&opt)
+	}
+	if s.links != nil {
+		opt.Releases = s.links.options()
 	}
 	opt.Server = serverOf(cfg, environment(cfg, more), s.reaper)
 	if s.code != nil {
@@ -246,6 +264,18 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	}
 	opt.Headroom = headroom
 	return supervisor.New(opt)
+}
+
+// follow acts on switches of the link beside the supervisor.
+func (s *session) follow(life context.Context, sup *supervisor.Supervisor) error {
+	link, err := newLinkWatcher(s.cfg, s.log)
+	if err != nil {
+		return fmt.Errorf("watch %s: %w", s.cfg.Release.Current, err)
+	}
+	s.beside(func() { _ = link.Run(life) }) // it ends with life
+	s.beside(func() { s.links.follow(life, link, sup) })
+	s.report.Info(fmt.Sprintf("release mode: acting when %s is switched", s.cfg.Release.Current))
+	return nil
 }
 
 // develop adds what `watch` does more than `run`, and returns what the server's environment needs for it.

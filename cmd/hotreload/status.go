@@ -102,6 +102,9 @@ func writeStatus(to io.Writer, st supervisor.Status, now time.Time) error {
 		row("owed", st.Owed)
 	}
 	row("server", fmt.Sprintf("%s, %s, generation %d", st.Kind, st.Mode, st.Generation))
+	if r := st.Release; r != nil {
+		row("release", fmt.Sprintf("%s, in %s", r.Name, r.Path))
+	}
 	if st.Master != nil {
 		row("master", fmt.Sprintf("%d, up %s", st.Master.PID, took(time.Duration(st.Master.UptimeS*float64(time.Second)))))
 	}

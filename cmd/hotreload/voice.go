@@ -92,9 +92,9 @@ func (v *voice) Event(e supervisor.Event) {
 	case supervisor.EventStarting:
 		v.going("starting %s", e.Detail)
 	case supervisor.EventAdopted:
-		v.ok("took over the server that runs%s", v.because(fmt.Sprintf("master %d", e.PID)))
+		v.ok("took over the server that runs%s", v.because(whose(e)))
 	case supervisor.EventReady:
-		v.ok("serving after %s%s", took(e.Took), v.because(fmt.Sprintf("master %d", e.PID)))
+		v.ok("serving after %s%s", took(e.Took), v.because(whose(e)))
 	case supervisor.EventChanged:
 		v.announce(e.Plan)
 	case supervisor.EventEscalated:
@@ -126,6 +126,15 @@ func (v *voice) Event(e supervisor.Event) {
 		}
 		v.ok("stopped")
 	}
+}
+
+// whose names the master, and in release mode what it serves.
+func whose(e supervisor.Event) string {
+	master := fmt.Sprintf("master %d", e.PID)
+	if e.Detail != "" {
+		return e.Detail + ", " + master
+	}
+	return master
 }
 
 // outcome says how an operation ended.

@@ -18,16 +18,24 @@ import (
 // newWatcher watches what is configured.
 func newWatcher(cfg *config.Config, early func([]string), log *zap.Logger) (*watcher.Watcher, error) {
 	w := cfg.Watch
-	poll := map[string]watcher.PollMode{"auto": watcher.PollAuto, "always": watcher.PollAlways, "never": watcher.PollNever}
 	opt := watcher.Options{
 		Base: cfg.Dir, Paths: w.Paths, Include: w.Include, Exclude: w.Exclude,
-		Quiet: w.Quiet, MaxWait: w.MaxWait, Poll: poll[w.Poll], PollInterval: w.PollInterval,
+		Quiet: w.Quiet, MaxWait: w.MaxWait, Poll: pollModes[w.Poll], PollInterval: w.PollInterval,
 		Early: early, Log: log,
 	}
 	if lock := gitLock(cfg.Dir); lock != "" {
 		opt.HoldFiles = []string{lock}
 	}
 	return watcher.New(opt)
+}
+
+var pollModes = map[string]watcher.PollMode{"auto": watcher.PollAuto, "always": watcher.PollAlways, "never": watcher.PollNever}
+
+// newLinkWatcher watches where release.current leads.
+func newLinkWatcher(cfg *config.Config, log *zap.Logger) (*watcher.LinkWatcher, error) {
+	return watcher.NewLinkWatcher(watcher.LinkOptions{
+		Path: cfg.Release.Current, Poll: pollModes[cfg.Watch.Poll], PollInterval: cfg.Watch.PollInterval, Log: log,
+	})
 }
 
 // changedSince looks once at all that would be watched, where nothing is.
