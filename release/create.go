@@ -23,13 +23,7 @@ func (t *Turn) Create(name string) (Release, error) {
 	if err != nil {
 		return Release{}, err
 	}
-	at := time.Now().UTC()
-	for _, r := range releases {
-		// A clock that was set back must not make the new release the older one.
-		if date, ok := dateOf(r.Name); ok && !date.Before(at.Truncate(time.Second)) {
-			at = date.Add(time.Second)
-		}
-	}
+	at := laterThan(releases)
 	for name == "" || exists(filepath.Join(s.opt.Dir, name)) {
 		if name != "" && name != at.Format(dated) {
 			return Release{}, fmt.Errorf("create release %s: %w", name, fs.ErrExist)
@@ -58,6 +52,17 @@ func (t *Turn) Create(name string) (Release, error) {
 		return Release{}, fmt.Errorf("create release %s: %w", name, err)
 	}
 	return s.look(path, s.memory()), syncDir(s.opt.Dir)
+}
+
+// laterThan is now, or later where the clock was set back: that must not make the new release the older one.
+func laterThan(releases []Release) time.Time {
+	at := time.Now().UTC()
+	for _, r := range releases {
+		if date, ok := dateOf(r.Name); ok && !date.Before(at.Truncate(time.Second)) {
+			at = date.Add(time.Second)
+		}
+	}
+	return at
 }
 
 // freshPrefix hides a release that has not got its name yet. It is empty.
