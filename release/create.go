@@ -80,17 +80,6 @@ func (t *Turn) begun(name, path string) error {
 	return t.remember(m)
 }
 
-// laterThan is now, or later where the clock was set back: that must not make the new release the older one.
-func laterThan(releases []Release) time.Time {
-	at := time.Now().UTC()
-	for _, r := range releases {
-		if date, ok := dateOf(r.Name); ok && !date.Before(at.Truncate(time.Second)) {
-			at = date.Add(time.Second)
-		}
-	}
-	return at
-}
-
 // Finish says that everything is in the release at path that belongs there.
 func (t *Turn) Finish(path string) error {
 	r, err := t.store.Find(path)
