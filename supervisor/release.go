@@ -280,6 +280,7 @@ func (d *processes) reloadInto(ctx context.Context, g generation, target *Releas
 		return ev, err
 	}
 	if !d.opt.Releases.PerRequest {
+		rec.Cut()
 		opened, err := rec.Close()
 		if why := d.stayed(t, target, served, opened, err == nil); why != "" {
 			return ev, &cannotReload{why}

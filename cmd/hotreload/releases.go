@@ -90,8 +90,12 @@ func (r *releases) at(path string) (supervisor.Release, error) {
 	}
 	s := r.cfg.Server
 	out := supervisor.Release{Name: r.name(path), Path: path, ID: fmt.Sprintf("%d:%d", id.dev, id.inode), Dir: r.into(path, s.Dir), PIDFile: r.into(path, s.PIDFile)}
-	for _, arg := range s.Command {
-		out.Command = append(out.Command, r.into(path, arg))
+	out.Command = s.Command
+	if r.action() == supervisor.Restart { // else its workers are to load what the link leads to by then
+		out.Command = nil
+		for _, arg := range s.Command {
+			out.Command = append(out.Command, r.into(path, arg))
+		}
 	}
 	return out, nil
 }
