@@ -23,34 +23,61 @@ func (t *Turn) Create(name string) (Release, error) {
 	if err != nil {
 		return Release{}, err
 	}
+	at := laterThan(releases)
+	for name == "" || exists(filepath.Join(s.opt.Dir, name)) {
+		if name != "" && name != at.Format(dated) {
+			return Release{}, fmt.Errorf("create release %s: %w", name, fs.ErrExist)
+		}
+		if name != "" {
+			at = at.Add(time.Second)
+		}
+		name = at.Format(dated)
+	}
+	// It gets its name when it is noted that it is not complete. The number of the directory stays the same.
+	path, fresh := filepath.Join(s.opt.Dir, name), filepath.Join(s.opt.Dir, freshPrefix+name)
+	if err := os.Mkdir(fresh, 0o777); err != nil {
+		return Release{}, fmt.Errorf("create release: %w", err)
+	}
+	err = s.step("created")
+	if err == nil {
+		err = t.begun(name, fresh)
+	}
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		return Release{}, errors.Join(fmt.Errorf("create release %s: %w", name, err), remove(fresh))
+	}
+	if err := s.step("named"); err != nil {
+		return Release{}, fmt.Errorf("create release %s: %w", name, err)
+	}
+	return s.look(path, s.memory()), syncDir(s.opt.Dir)
+}
+
+// freshPrefix hides a release that has not got its name yet. It is empty.
+const freshPrefix = ".new-"
+
+// begun notes that the directory at path, which will be the release of this name, is not complete.
+func (t *Turn) begun(name, path string) error {
+	st, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	r := id{Name: name, Inode: inodeOf(st)}
+	m := t.store.memory()
+	m.Unfinished = append(without(m.Unfinished, r), mark{r, now(), "its deploy has not ended"})
+	return t.remember(m)
+}
+
+// laterThan is now, or later where the clock was set back: that must not make the new release the older one.
+func laterThan(releases []Release) time.Time {
 	at := time.Now().UTC()
 	for _, r := range releases {
-		// A clock that was set back must not make the new release the older one.
 		if date, ok := dateOf(r.Name); ok && !date.Before(at.Truncate(time.Second)) {
 			at = date.Add(time.Second)
 		}
 	}
-	given := name
-	for {
-		if given == "" {
-			name = at.Format(dated)
-		}
-		err := os.Mkdir(filepath.Join(s.opt.Dir, name), 0o777)
-		if err == nil {
-			break
-		}
-		if given != "" || !errors.Is(err, fs.ErrExist) {
-			return Release{}, fmt.Errorf("create release: %w", err)
-		}
-		at = at.Add(time.Second)
-	}
-	r := s.look(filepath.Join(s.opt.Dir, name), memory{})
-	m := s.memory()
-	m.Unfinished = append(without(m.Unfinished, r.id), mark{r.id, now(), "its deploy has not ended"})
-	if err := t.remember(m); err != nil {
-		return Release{}, errors.Join(fmt.Errorf("create release %s: %w", name, err), os.Remove(r.Path))
-	}
-	return s.look(r.Path, m), syncDir(s.opt.Dir)
+	return at
 }
 
 // Finish says that everything is in the release at path that belongs there.

@@ -65,7 +65,10 @@ func (t *Turn) Save(name string, v any) error {
 	if err := renameio.WriteFile(path, append(text, '\n'), 0o644, renameio.WithTempDir(filepath.Dir(path))); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return syncDir(filepath.Dir(path))
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return t.store.step("saved " + name)
 }
 
 // setAside keeps a damaged file for whoever wants to know what was in it, and returns its new name.
@@ -107,4 +110,12 @@ func (s *Store) step(name string) error {
 		return nil
 	}
 	return s.at(name)
+}
+
+// doing is a step, and what is done in it.
+func (s *Store) doing(name string, do func() error) error {
+	if err := s.step(name); err != nil {
+		return err
+	}
+	return do()
 }

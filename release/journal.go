@@ -94,6 +94,11 @@ func (j journal) describe() string {
 func (t *Turn) Recover(ctx context.Context, apply Apply) (what string, err error) {
 	var said []string
 	tidied := t.tidy()
+	if note, err := t.restore(); err != nil {
+		return "", fmt.Errorf("recover: %w", err)
+	} else if note != "" {
+		said = append(said, note)
+	}
 	if note, err := t.readable(memoryName, &memory{}); err != nil {
 		return "", err
 	} else if note != "" {
@@ -185,10 +190,12 @@ func (t *Turn) undone(why string, err error) (string, error) {
 	return note, err
 }
 
-// tidy removes the temporary files of writers that were killed.
+// tidy removes what writers that were killed have left: temporary files, and releases that had no name yet.
 func (t *Turn) tidy() error {
-	left, err := filepath.Glob(filepath.Join(globEscape(t.store.Home()), ".*.json[0-9]*"))
-	for _, path := range left {
+	files, err := filepath.Glob(filepath.Join(globEscape(t.store.Home()), ".*.json[0-9]*"))
+	dirs, globErr := filepath.Glob(filepath.Join(globEscape(t.store.opt.Dir), freshPrefix+"*"))
+	err = errors.Join(err, globErr)
+	for _, path := range append(files, dirs...) {
 		err = errors.Join(err, remove(path))
 	}
 	return err

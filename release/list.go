@@ -100,14 +100,18 @@ func (e *NotFoundError) Error() string {
 func (s *Store) Find(arg string) (Release, error) {
 	path := filepath.Join(s.opt.Dir, arg)
 	if strings.Contains(arg, "/") || badName(arg) != "" || !exists(path) {
-		var err error
-		if path, err = filepath.Abs(arg); err != nil {
+		path = arg
+	}
+	if !filepath.IsAbs(path) {
+		dir, err := os.Getwd()
+		if err != nil {
 			return Release{}, fmt.Errorf("find release %q: %w", arg, err)
 		}
+		path = dir + "/" + path // not cleaned: what ".." is depends on what current leads to
 	}
 	real, err := filepath.EvalSymlinks(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), arg == "":
 		if badName(arg) == "" {
 			path = filepath.Join(s.opt.Dir, arg)
 		}
@@ -118,10 +122,13 @@ func (s *Store) Find(arg string) (Release, error) {
 		return Release{}, fmt.Errorf("find release %q: %s is not a directory", arg, path)
 	}
 	// A link among the releases is a name of its own, unless it leads to another release.
+	above, name := filepath.Split(strings.TrimRight(path, "/"))
 	switch {
 	case s.holds(real):
 		path = filepath.Join(s.opt.Dir, filepath.Base(real))
-	case filepath.Dir(path) != s.opt.Dir:
+	case badName(name) == "" && resolved(above) == resolved(s.opt.Dir):
+		path = filepath.Join(s.opt.Dir, name)
+	default:
 		path = real
 	}
 	if why := badName(filepath.Base(path)); why != "" {

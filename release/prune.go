@@ -68,7 +68,7 @@ func (t *Turn) Prune(ctx context.Context, keep int) (Pruned, error) {
 		why, err := w.finish(name)
 		note(strings.TrimPrefix(name, trashPrefix), why, err)
 	}
-	for _, r := range surplus(releases, keep) {
+	for _, r := range slices.Backward(surplus(releases, keep)) {
 		if err := ctx.Err(); err != nil {
 			return p, errors.Join(append(failed, err)...)
 		}
@@ -78,7 +78,7 @@ func (t *Turn) Prune(ctx context.Context, keep int) (Pruned, error) {
 	return p, errors.Join(failed...)
 }
 
-// surplus chooses what may go, the oldest last. releases are sorted, the newest first.
+// surplus chooses what may go, the last first. releases are sorted, the newest first.
 func surplus(releases []Release, keep int) []Release {
 	ours := func(r Release) bool { return !r.Outside && !r.Link }
 	newestComplete := slices.IndexFunc(releases, func(r Release) bool { return r.Complete })
@@ -107,6 +107,31 @@ func surplus(releases []Release, keep int) []Release {
 	return candidates[min(len(candidates), max(0, keep-kept)):]
 }
 
+// leadsTo reports whether the text of current ends with the name of a release. Where it leads does not tell: nowhere, when the
+// release has been renamed to be removed.
+func (s *Store) leadsTo(name string) bool {
+	text, err := os.Readlink(s.opt.Current)
+	return err == nil && filepath.Base(text) == name
+}
+
+// restore gives a release its name back that has become current while it was being removed.
+func (t *Turn) restore() (note string, err error) {
+	s := t.store
+	text, err := os.Readlink(s.opt.Current)
+	if err != nil || isDir(s.opt.Current) {
+		return "", nil
+	}
+	name := filepath.Base(text)
+	trash := filepath.Join(s.opt.Dir, trashPrefix+name)
+	if badName(name) != "" || !isDir(trash) || exists(filepath.Join(s.opt.Dir, name)) {
+		return "", nil
+	}
+	if err := os.Rename(trash, filepath.Join(s.opt.Dir, name)); err != nil {
+		return "", fmt.Errorf("restore release %s, to which current leads: %w", name, err)
+	}
+	return fmt.Sprintf("release %s was being removed, and has become current: it is back", name), nil
+}
+
 // trashPrefix hides a release that is being removed.
 const trashPrefix = ".trash-"
 
@@ -131,7 +156,7 @@ func (w *remover) leftovers() ([]string, error) {
 
 // remove removes a release, or says why it is kept.
 func (w *remover) remove(r Release) (why string, err error) {
-	if why, err := w.needed(r.Name); why != "" || err != nil {
+	if why, err := w.needed(r.Name, r.Name); why != "" || err != nil {
 		return why, err
 	}
 	trash := trashPrefix + r.Name
@@ -141,26 +166,27 @@ func (w *remover) remove(r Release) (why string, err error) {
 	if err := w.root.Rename(r.Name, trash); err != nil {
 		return "", err
 	}
-	if err := w.turn.store.step("trashed"); err != nil {
-		return "", err
-	}
 	// Nobody can come upon it by its name any more. Whoever has done so until now is seen this time.
-	why, err = w.needed(trash)
-	if current, currentErr := os.Readlink(w.turn.store.opt.Current); why == "" && currentErr == nil && filepath.Base(current) == r.Name {
-		why = "it has become current"
+	err = w.turn.store.step("trashed")
+	if err == nil {
+		why, err = w.needed(trash, r.Name)
 	}
 	if why != "" || err != nil {
 		return why, errors.Join(err, w.root.Rename(trash, r.Name))
 	}
-	if _, err := w.finish(trash); err != nil {
+	if err := w.erase(trash); err != nil {
 		return "", err
 	}
 	return "", errors.Join(w.turn.remember(w.turn.store.memory().forget(r.id)), os.RemoveAll(w.turn.store.LogDir(r.Name)))
 }
 
-// needed says why a directory must not be removed, "" when it may be.
-func (w *remover) needed(name string) (string, error) {
-	path := filepath.Join(w.dir, name)
+// needed says why a directory, which is or was the release of this name, must not be removed, "" when it may be.
+func (w *remover) needed(dir, name string) (string, error) {
+	s := w.turn.store
+	if s.leadsTo(name) {
+		return "it has become current", nil
+	}
+	path := filepath.Join(w.dir, dir)
 	mounts, err := mountsIn(path)
 	if err != nil {
 		return "", err
@@ -168,11 +194,10 @@ func (w *remover) needed(name string) (string, error) {
 	if len(mounts) > 0 {
 		return "something is mounted on " + mounts[0], nil
 	}
-	users := w.turn.store.opt.Users
-	if users == nil {
+	if s.opt.Users == nil {
 		return "", nil
 	}
-	used, err := users([]string{path})
+	used, err := s.opt.Users([]string{path})
 	if err != nil {
 		return "", fmt.Errorf("find out who uses it: %w", err)
 	}
@@ -182,14 +207,23 @@ func (w *remover) needed(name string) (string, error) {
 	return "", nil
 }
 
-// finish removes a renamed release. Symlinks are removed, and not followed.
+// finish removes what is left of a release, or says why it is kept.
 func (w *remover) finish(trash string) (why string, err error) {
-	if why, err := w.needed(trash); why != "" || err != nil {
+	name := strings.TrimPrefix(trash, trashPrefix)
+	if _, err := w.root.Lstat(name); err == nil {
+		name = trash // current leads to the later one of this name
+	}
+	if why, err := w.needed(trash, name); why != "" || err != nil {
 		return why, err
 	}
+	return "", w.erase(trash)
+}
+
+// erase removes a renamed release. Symlinks are removed, and not followed.
+func (w *remover) erase(trash string) error {
 	// Directories without write permission (a release that was made read-only) keep their entries.
 	var denied []error
-	err = fs.WalkDir(w.root.FS(), trash, func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(w.root.FS(), trash, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return err
 		}
@@ -202,11 +236,11 @@ func (w *remover) finish(trash string) (why string, err error) {
 		}
 		return nil
 	})
-	if err := w.turn.store.step("remove"); err != nil {
-		return "", err
+	if stepErr := w.turn.store.step("remove"); stepErr != nil {
+		return stepErr
 	}
 	if removeErr := w.root.RemoveAll(trash); removeErr != nil {
-		return "", errors.Join(append(denied, err, removeErr)...)
+		return errors.Join(append(denied, err, removeErr)...)
 	}
-	return "", nil
+	return nil
 }

@@ -52,12 +52,18 @@ func (s *Store) share(r Release, root *os.Root, name string) error {
 		if err != nil || isLink {
 			return fmt.Errorf("there is no %s, neither there nor in the release: make it, or for a directory: mkdir -p %s", shared, quoted(shared))
 		}
-		if err := moveToShared(own, shared); err != nil {
+		if err := s.doing("move to shared", func() error { return moveToShared(own, shared) }); err != nil {
 			return err
 		}
 		brought = nil
 	} else if statErr != nil {
 		return statErr
+	}
+	// Of a kill between these steps nothing is seen but a name that begins with a dot; the next call removes that.
+	fresh := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".hotreload-link")
+	aside := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".hotreload-old")
+	if err := errors.Join(root.RemoveAll(fresh), root.RemoveAll(aside)); err != nil {
+		return err
 	}
 	text, err := relativeTo(filepath.Dir(own), shared)
 	if err != nil {
@@ -68,24 +74,18 @@ func (s *Store) share(r Release, root *os.Root, name string) error {
 			return nil
 		}
 	}
-	// Of a kill between these steps nothing is seen but a name that begins with a dot; the next call replaces that.
-	fresh := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".hotreload-link")
-	aside := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".hotreload-old")
-	if err := errors.Join(root.RemoveAll(fresh), root.RemoveAll(aside)); err != nil {
-		return err
-	}
-	if err := root.Symlink(text, fresh); err != nil {
+	if err := s.doing("link shared", func() error { return root.Symlink(text, fresh) }); err != nil {
 		return err
 	}
 	if brought != nil && brought.IsDir() {
-		if err := root.Rename(name, aside); err != nil {
+		if err := s.doing("move aside", func() error { return root.Rename(name, aside) }); err != nil {
 			return err
 		}
 	}
-	if err := root.Rename(fresh, name); err != nil {
+	if err := s.doing("share", func() error { return root.Rename(fresh, name) }); err != nil {
 		return err
 	}
-	return root.RemoveAll(aside)
+	return s.doing("shared", func() error { return root.RemoveAll(aside) })
 }
 
 // relativeTo is the text of a symlink in dir that leads to path, through no symlink above either: ".." is taken from where a link
