@@ -1,11 +1,13 @@
 package handover
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 )
@@ -163,7 +165,7 @@ func TestDrainNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.answers(at)
-	if d := x.wait(); d.Cut != 0 || d.Idle != 0 || d.Took < settleTime || d.Took > settleTime+2*time.Second {
+	if d := x.wait(); d.Cut != 0 || d.Idle != 0 || d.Took < settleTime || d.Took >= longLimit {
 		t.Errorf("%+v", d)
 	}
 }
@@ -181,7 +183,7 @@ func TestDrainIdle(t *testing.T) {
 			}
 		}
 	})
-	if d := first.drain(longLimit).wait(); d.Cut != 0 || d.Idle != clients || d.Took > settleTime+2*time.Second {
+	if d := first.drain(longLimit).wait(); d.Cut != 0 || d.Idle != clients || d.Took >= longLimit {
 		t.Errorf("%+v", d)
 	}
 	if !running(first.pid) {
@@ -200,7 +202,7 @@ func TestDrainThinks(t *testing.T) {
 			go func() { lost <- askUntilClosed(c, think) }()
 		}
 	})
-	if d := first.drain(longLimit).wait(); d.Cut != 0 || d.Idle != clients || d.Took > settleTime+3*time.Second {
+	if d := first.drain(longLimit).wait(); d.Cut != 0 || d.Idle != clients || d.Took >= longLimit {
 		t.Errorf("%+v", d)
 	}
 	first.kill()
@@ -247,38 +249,30 @@ func askUntilClosed(c net.Conn, think time.Duration) error {
 // A browser opens connections that it may never use.
 func TestDrainSilent(t *testing.T) {
 	first, _, _ := newWorld(t).switched(func(_ generation, at string) { dial(t, at) })
-	if d := first.drain(longLimit).wait(); d.Cut != 0 || d.Idle != 1 || d.Took > settleTime+3*time.Second {
+	if d := first.drain(longLimit).wait(); d.Cut != 0 || d.Idle != 1 || d.Took >= longLimit {
 		t.Errorf("%+v", d)
 	}
 }
 
 func TestDrainInFlight(t *testing.T) {
-	answer := make(chan string, 1)
-	begun := time.Now()
-	first, _, _ := newWorld(t).switched(func(_ generation, at string) {
-		c := dial(t, at)
+	var c net.Conn
+	first, _, _ := newWorld(t).switched(func(first generation, at string) {
+		c = dial(t, at)
 		if _, err := say(c, "hello"); err != nil { // so that its first request is not its last
 			t.Fatal(err)
 		}
-		go func() {
-			said, err := say(c, "slow 3s")
-			if err != nil {
-				said = err.Error()
-			}
-			answer <- said
-			c.Close()
-		}()
-	})
-	d := first.drain(longLimit).wait()
-	select {
-	case said := <-answer:
-		if want := "gen 1 "; len(said) < len(want) || said[:len(want)] != want {
-			t.Errorf("the answer is %q", said)
+		if _, err := c.Write([]byte("held\n")); err != nil {
+			t.Fatal(err)
 		}
-	case <-time.After(time.Second):
-		t.Errorf("drained %v after the request was made", time.Since(begun))
+		first.do("await -")
+	})
+	x := first.drain(longLimit)
+	x.lasts(settleTime + 500*time.Millisecond)
+	first.do("release -")
+	if said, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(said, "gen 1 ") {
+		t.Errorf("the answer is %q, %v", said, err)
 	}
-	if d.Cut != 0 || d.Took > 8*time.Second {
+	if d := x.wait(); d.Cut != 0 || d.Idle != 1 || d.Took >= longLimit {
 		t.Errorf("%+v", d)
 	}
 }
@@ -327,7 +321,7 @@ func TestDrainLimit(t *testing.T) {
 				t.Fatal(err)
 			}
 			x := first.drain(limit)
-			if d := x.wait(); d.Cut != 1 || d.Idle != 0 || d.Took < limit || d.Took > limit+time.Second {
+			if d := x.wait(); d.Cut != 1 || d.Idle != 0 || d.Took < limit {
 				t.Errorf("%+v", d)
 			}
 		})

@@ -73,15 +73,17 @@ func childEnv(role string, more ...string) []string {
 	return append(env, more...)
 }
 
-// fakeServer answers "gen NUMBER PID" to each line, and "slow DURATION" that much later.
+// fakeServer answers "gen NUMBER PID" to each line, to "slow DURATION" that much later, and to "held" when the test says so.
 type fakeServer struct {
 	number  string
 	sockets map[string]int // by the names that the test gives them
 	again   atomic.Int64   // how often accept said EAGAIN
+	held    chan struct{}  // one that was read
+	release chan struct{}  // one that may be answered
 }
 
 func newFakeServer() *fakeServer {
-	return &fakeServer{number: os.Getenv(numberEnv), sockets: map[string]int{}}
+	return &fakeServer{number: os.Getenv(numberEnv), sockets: map[string]int{}, held: make(chan struct{}), release: make(chan struct{})}
 }
 
 func (f *fakeServer) command(words []string) (string, error) {
@@ -105,6 +107,12 @@ func (f *fakeServer) command(words []string) (string, error) {
 		return at.String(), err
 	case "close": // NAME
 		return "closed", unix.Close(f.sockets[name])
+	case "await": // -
+		<-f.held
+		return "it has a request that is held", nil
+	case "release": // -
+		f.release <- struct{}{}
+		return "the request is answered", nil
 	case "again": // -
 		return fmt.Sprint(f.again.Load()), nil
 	case "netlink": // -
@@ -222,6 +230,10 @@ func (f *fakeServer) talk(c net.Conn) {
 		if text, ok := strings.CutPrefix(lines.Text(), "slow "); ok {
 			d, _ := time.ParseDuration(text)
 			<-time.After(d)
+		}
+		if lines.Text() == "held" {
+			f.held <- struct{}{}
+			<-f.release
 		}
 		fmt.Fprintf(c, "gen %s %d\n", f.number, os.Getpid())
 	}
