@@ -46,7 +46,7 @@ const (
 )
 
 // patience bounds the wait for something that must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // obey connects to the test, says who it is, and does what it is told, one line after the other, until the test is gone.
 func obey(command func(words []string) (string, error)) int {
@@ -73,7 +73,8 @@ func childEnv(role string, more ...string) []string {
 	return append(env, more...)
 }
 
-// fakeServer answers "gen NUMBER PID" to each line, to "slow DURATION" that much later, and to "held" when the test says so.
+// fakeServer answers "gen NUMBER PID" to each line, to "slow DURATION" that much later, to "held" when the test says so, and to "stream
+// DURATION" again and again.
 type fakeServer struct {
 	number  string
 	sockets map[string]int // by the names that the test gives them
@@ -231,12 +232,24 @@ func (f *fakeServer) talk(c net.Conn) {
 			d, _ := time.ParseDuration(text)
 			<-time.After(d)
 		}
+		if text, ok := strings.CutPrefix(lines.Text(), "stream "); ok {
+			d, _ := time.ParseDuration(text)
+			for f.answer(c) == nil {
+				<-time.After(d)
+			}
+			return
+		}
 		if lines.Text() == "held" {
 			f.held <- struct{}{}
 			<-f.release
 		}
-		fmt.Fprintf(c, "gen %s %d\n", f.number, os.Getpid())
+		_ = f.answer(c) // a client that is gone is no matter
 	}
+}
+
+func (f *fakeServer) answer(c net.Conn) error {
+	_, err := fmt.Fprintf(c, "gen %s %d\n", f.number, os.Getpid())
+	return err
 }
 
 // place is where the test waits for its children to connect.
