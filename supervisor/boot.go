@@ -106,6 +106,9 @@ func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) 
 func (d *processes) treeOf(a *Adoption) *tree {
 	t := d.newTree(a.Generation, a.Master, 0, &output{}, d.homeOf(a))
 	t.ours, t.found, t.token, t.loaded = true, true, a.Token, a.Preloaded
+	if t.release == nil {
+		t.release = d.foundRelease(t)
+	}
 	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
 		t.group = a.Group
 	}
@@ -126,7 +129,11 @@ func (d *processes) treeOf(a *Adoption) *tree {
 
 // homeOf is what an earlier hotreload started a server with, as far as that was written down.
 func (d *processes) homeOf(a *Adoption) origin {
-	home := d.opt.Server.from(a.Release)
+	release := a.Release
+	if d.opt.Releases == nil {
+		release = nil
+	}
+	home := d.opt.Server.from(release)
 	home.pidFile = cmp.Or(a.PIDFile, home.pidFile)
 	return home
 }

@@ -32,7 +32,7 @@ func aRelease(name string) Release {
 
 func (l *link) releases(action Action) *Releases {
 	return &Releases{
-		Current: "/current", Dir: "/r", Action: action,
+		Current: "/current", Dir: "/r", Action: action, Wait: time.Minute,
 		Resolve: func() (Release, error) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -141,6 +141,10 @@ func TestReleases(t *testing.T) {
 			calls: []string{"boot 8", "boot 7"}, serves: "7", state: Degraded, reason: "release 7 serves"},
 		{name: "also when the current one is not fit", start: "8", before: "7", unfit: map[string]string{"8": "REVISION is missing"}, play: func(r *rig, l *link) {},
 			calls: []string{"boot 7"}, serves: "7", state: Degraded, reason: "REVISION is missing"},
+		{name: "the first release is waited for", play: func(r *rig, l *link) { elapse(30 * time.Second); l.lead("7"); elapse(time.Second) },
+			calls: []string{"boot 7"}, serves: "7", state: Ready},
+		{name: "but not where there is another to serve", before: "7", play: func(r *rig, l *link) { elapse(2 * time.Second) },
+			calls: []string{"boot 7"}, serves: "7", state: Degraded, reason: "leads nowhere; release 7 serves"},
 		{name: "a refused release is tried again on request", hands: true, start: "7", unfit: map[string]string{"8": "REVISION is missing"},
 			play:  func(r *rig, l *link) { l.lead("8"); r.ask(None); delete(l.unfit, "8"); r.ask(Reload) },
 			calls: []string{"boot 7", "handover", "boot 8"}, serves: "8", state: Ready, result: Verified},

@@ -50,7 +50,7 @@ func (s *session) releasesOf() (*releases, error) {
 func (r *releases) options() *supervisor.Releases {
 	return &supervisor.Releases{
 		Current: r.cfg.Release.Current, Dir: resolved(r.cfg.Release.Releases),
-		Action: r.action(), PerRequest: r.cfg.Server.Kind == config.KindPHPFPM,
+		Wait: r.cfg.Release.Wait, Action: r.action(), PerRequest: r.cfg.Server.Kind == config.KindPHPFPM,
 		Resolve: r.resolve, Fit: r.fit, Health: healthOf(r.cfg), Open: r.open,
 		Served: r.served, Fallback: r.fallback,
 	}
