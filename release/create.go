@@ -54,6 +54,17 @@ func (t *Turn) Create(name string) (Release, error) {
 	return s.look(path, s.memory()), syncDir(s.opt.Dir)
 }
 
+// laterThan is now, or later where the clock was set back: that must not make the new release the older one.
+func laterThan(releases []Release) time.Time {
+	at := time.Now().UTC()
+	for _, r := range releases {
+		if date, ok := dateOf(r.Name); ok && !date.Before(at.Truncate(time.Second)) {
+			at = date.Add(time.Second)
+		}
+	}
+	return at
+}
+
 // freshPrefix hides a release that has not got its name yet. It is empty.
 const freshPrefix = ".new-"
 
@@ -67,17 +78,6 @@ func (t *Turn) begun(name, path string) error {
 	m := t.store.memory()
 	m.Unfinished = append(without(m.Unfinished, r), mark{r, now(), "its deploy has not ended"})
 	return t.remember(m)
-}
-
-// laterThan is now, or later where the clock was set back: that must not make the new release the older one.
-func laterThan(releases []Release) time.Time {
-	at := time.Now().UTC()
-	for _, r := range releases {
-		if date, ok := dateOf(r.Name); ok && !date.Before(at.Truncate(time.Second)) {
-			at = date.Add(time.Second)
-		}
-	}
-	return at
 }
 
 // Finish says that everything is in the release at path that belongs there.

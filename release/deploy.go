@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,8 +49,8 @@ type Deployment struct {
 	// AnyLock goes on although another deploy tool's lock file is there.
 	AnyLock bool
 
-	// Preflight says whether the release at path may go live, and has its own output written to out. nil: it may.
-	Preflight func(ctx context.Context, path string, out io.Writer) error
+	// Preflight says whether the release at path may go live. nil: it may.
+	Preflight func(ctx context.Context, path string) error
 	// Apply is that of [Turn.Activate].
 	Apply Apply
 	// Health returns nil once what is live answers as it should. nil: there is nothing to ask.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"testing"
@@ -182,7 +181,7 @@ func TestDeployActivateFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := usual(dir)
-			d.Preflight = func(context.Context, string, io.Writer) error { return tc.preflight }
+			d.Preflight = func(context.Context, string) error { return tc.preflight }
 			err := s.do(nil, func(t *Turn, serve Apply) error {
 				d.Apply = tc.apply
 				_, err := t.Deploy(ctx, d)

@@ -76,7 +76,7 @@ func (r *deploy) activate(ctx context.Context) (string, error) {
 		return "", locked
 	}
 	if r.Preflight != nil {
-		if err := r.Preflight(ctx, r.rec.Path, r.out); err != nil {
+		if err := r.Preflight(ctx, r.rec.Path); err != nil {
 			return "", err
 		}
 	}

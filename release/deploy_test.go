@@ -3,7 +3,6 @@ package release
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -22,10 +21,8 @@ func TestDeploy(t *testing.T) {
 	d = d.with("vendors", `mkdir vendor; pwd; env | grep ^HOTRELOAD; echo to stderr >&2; printf '10%%\r100%%\nno end'`)
 	var h heard
 	d.Report = h.hear
-	d.Preflight = func(_ context.Context, path string, out io.Writer) error {
-		_, err := io.WriteString(out, "preflight in "+path+"\n")
-		return err
-	}
+	var checked []string
+	d.Preflight = func(_ context.Context, path string) error { checked = append(checked, path); return nil }
 	asked := 0
 	d.Health = func(context.Context) error { asked++; return nil }
 
@@ -59,8 +56,7 @@ vendors HOTRELOAD_RELEASE_PATH=<dir>/releases/<name>
 vendors HOTRELOAD_SHARED_DIR=<dir>/shared
 vendors to stderr
 vendors 100%
-vendors no end
-activate preflight in <dir>/releases/<name>`)
+vendors no end`)
 	got := regexp.MustCompile(`(?m)^vendors HOTRELOAD_TOKEN=.*\n`).ReplaceAllString(h.text(ProgressOutput), "")
 	if sorted(got) != sorted(want) {
 		t.Errorf("output:\n%s\nwant\n%s", got, want)
@@ -68,13 +64,16 @@ activate preflight in <dir>/releases/<name>`)
 	if log := read(t, s.LogDir(name)+"/vendors.log"); !strings.Contains(log, "\n$ mkdir vendor; pwd;") || !strings.HasSuffix(log, "10%\r100%\nno end") {
 		t.Errorf("the log of vendors: %q", log)
 	}
-	if got := names(t, s.LogDir(name)); got != "activate.log build.log migrate.log restart-queue.log vendors.log" {
+	if len(checked) != 1 || checked[0] != path {
+		t.Errorf("preflight of %s", checked)
+	}
+	if got := names(t, s.LogDir(name)); got != "build.log migrate.log restart-queue.log vendors.log" {
 		t.Errorf("logs: %s", got)
 	}
 	if got := h.text(ProgressBegun); got != "build\nrelease\nshared\nvendors\nmigrate\nactivate\nhealth\nrestart-queue\nprune" {
 		t.Errorf("begun: %s", got)
 	}
-	if got := h.text(ProgressDone); !strings.Contains(got, "release "+path+", 1 files, 6 B") || !strings.Contains(got, "prune removed 3, 1") {
+	if got := h.text(ProgressDone); !strings.Contains(got, "release "+path+", 1 files, 6 B") || !strings.Contains(got, "prune removed 1, 3") {
 		t.Errorf("done: %s", got)
 	}
 	if got := lastRecord(t, s); states(got) != states(rec) || got.Before != dir+"/releases/2" || got.Token != "" {

@@ -135,9 +135,10 @@ func (w *worker) runRelease(ctx context.Context, gen generation) opResult {
 func (w *worker) switchTo(ctx context.Context, gen generation, target *Release) opResult {
 	served := gen.Release()
 	w.target = target
-	on := Asked
-	if w.op.plan.Action == None {
-		on = Switched
+	w.emit(ctx, Event{Kind: eventAims, aim: target})
+	on := Switched
+	if w.op.wanted {
+		on = Asked
 	}
 	action := max(w.opt.Releases.Action, min(w.op.plan.Action, Restart))
 	if action < Reload {

@@ -196,3 +196,45 @@ func TestReleases(t *testing.T) {
 		})
 	}
 }
+
+// TestReleaseJoins: who asks for a release that is being made live already is answered by that.
+func TestReleaseJoins(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		broken bool
+		ask    Request
+		calls  []string
+		result Result
+	}{
+		{"the same release", false, Request{Release: "/r/8", Reason: "activate"}, []string{"boot 7", "handover", "boot 8"}, Verified},
+		{"which does not start", true, Request{Release: "/r/8", Reason: "activate"}, []string{"boot 7", "handover", "boot 8"}, Refused},
+		{"a reload wants workers that are younger than the question", false, Request{Action: Reload, Reason: "hook"},
+			[]string{"boot 7", "handover", "boot 8", "reload"}, Verified},
+		{"whatever is current", false, Request{}, []string{"boot 7", "handover", "boot 8"}, Verified},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &link{target: "7"}
+				d := &fakeDriver{hands: true}
+				r := newRig(t, d, func(o *Options) { o.Mode, o.Batches, o.Rule, o.Releases = Run, nil, nil, l.releases(Restart) })
+				d.bootTime = time.Second
+				if test.broken {
+					d.broken = map[string]error{"8": &bootError{what: "it ended"}}
+				}
+				l.lead("8")
+				switched := r.do(Request{Release: "/r/8"})
+				asked := r.do(test.ask)
+				elapse(5 * time.Second)
+				if first := <-switched; first.err != nil || first.outcome.Action != Restart {
+					t.Errorf("the switch: %+v", first)
+				}
+				if a := <-asked; a.err != nil || a.outcome.Result != test.result {
+					t.Errorf("who asked: %+v, want %s", a, test.result)
+				}
+				r.wantCalls(test.calls...)
+				r.stop()
+				synctest.Wait()
+			})
+		})
+	}
+}

@@ -22,7 +22,7 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			watchCommand(), runCommand(),
 			reloadCommand(), restartCommand(), stopCommand(), statusCommand(),
-			opcacheCommand(),
+			releaseCommand(), opcacheCommand(),
 			initCommand(), configCommand(), doctorCommand(), versionCommand(), completionCommand(),
 		},
 		Action:                    unknownCommand,

@@ -76,7 +76,7 @@ func (o *operation) attached(ctx context.Context, action supervisor.Action) (sup
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- sup.Run(life, nil) }()
-	out, err := sup.Do(ctx, supervisor.Request{Action: action, Reason: "hotreload reload"})
+	out, err := sup.Do(ctx, supervisor.Request{Action: action, Reason: o.who})
 	end()
 	return out, errors.Join(err, <-ended)
 }

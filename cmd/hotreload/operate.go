@@ -25,10 +25,11 @@ func operationFlags(more ...cli.Flag) []cli.Flag {
 	)...)
 }
 
-// operation is one of reload, restart and stop, as it was asked for.
+// operation is one of reload, restart and stop, as it was asked for, or a command on releases.
 type operation struct {
 	cfg     *config.Config
 	project control.Project
+	who     string // "hotreload reload"
 	wait    bool
 	json    bool
 	timeout time.Duration
@@ -39,15 +40,20 @@ func load(c *cli.Context) (*operation, error) {
 	if err := noArguments(c); err != nil {
 		return nil, err
 	}
+	return loadOperation(c)
+}
+
+// loadOperation is load for a command that has arguments.
+func loadOperation(c *cli.Context) (*operation, error) {
 	cfg, err := config.Load(source(c, "", identityFlags()))
 	if err != nil {
 		return nil, err
 	}
-	o := &operation{cfg: cfg, project: projectOf(cfg), wait: !c.Bool("no-wait"), json: c.Bool("json")}
+	o := &operation{cfg: cfg, project: projectOf(cfg), who: c.Command.HelpName, wait: !c.Bool("no-wait"), json: c.Bool("json")}
 	o.project.Exact = c.IsSet("pid-file")
 	o.timeout = c.Duration("timeout")
 	if c.IsSet("timeout") && o.timeout <= 0 {
-		return nil, usageError("hotreload %s: --timeout must be longer than 0s", c.Command.Name)
+		return nil, usageError("%s: --timeout must be longer than 0s", c.Command.HelpName)
 	}
 	if o.timeout == 0 {
 		// The longest that everything it can lead to may take.

@@ -26,11 +26,12 @@ type releases struct {
 	log    *zap.Logger
 }
 
-// storeOf are the releases on disk.
-func storeOf(cfg *config.Config) (*release.Store, error) {
+// storeOf are the releases on disk. users is release.Options.Users.
+func storeOf(cfg *config.Config, users func(dirs []string) (map[string]string, error)) (*release.Store, error) {
 	r := cfg.Release
 	return release.Open(release.Options{
 		Current: r.Current, Dir: r.Releases, SharedDir: r.SharedDir, Shared: r.Shared, Marker: r.ReadyMarker, Locks: r.Lock,
+		Users: users,
 	})
 }
 
@@ -39,7 +40,7 @@ func (s *session) releasesOf() (*releases, error) {
 	if s.cfg.Release == nil {
 		return nil, nil
 	}
-	store, err := storeOf(s.cfg)
+	store, err := storeOf(s.cfg, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func (s *session) releasesOf() (*releases, error) {
 func (r *releases) options() *supervisor.Releases {
 	return &supervisor.Releases{
 		Current: r.cfg.Release.Current, Dir: resolved(r.cfg.Release.Releases),
-		Wait: r.cfg.Release.Wait, Action: r.action(), PerRequest: r.cfg.Server.Kind == config.KindPHPFPM,
+		Wait: r.cfg.Release.Wait, Action: actionOf(r.cfg), PerRequest: r.cfg.Server.Kind == config.KindPHPFPM,
 		Resolve: r.resolve, Fit: r.fit, Health: healthOf(r.cfg), Open: r.open,
 		Served: r.served, Fallback: r.fallback,
 	}
@@ -62,15 +63,6 @@ func resolved(path string) string {
 		return real
 	}
 	return path
-}
-
-// action is what a switch needs: php-fpm runs what the web server names, and its reload executes it anew.
-func (r *releases) action() supervisor.Action {
-	switch {
-	case r.cfg.Release.Action == config.ActionReload, r.cfg.Release.Action == "auto" && r.cfg.Server.Kind == config.KindPHPFPM:
-		return supervisor.Reload
-	}
-	return supervisor.Restart
 }
 
 // resolve finds the release that current leads to.
@@ -91,7 +83,7 @@ func (r *releases) at(path string) (supervisor.Release, error) {
 	s := r.cfg.Server
 	out := supervisor.Release{Name: r.name(path), Path: path, ID: fmt.Sprintf("%d:%d", id.dev, id.inode), Dir: r.into(path, s.Dir), PIDFile: r.into(path, s.PIDFile)}
 	out.Command = s.Command
-	if r.action() == supervisor.Restart { // else its workers are to load what the link leads to by then
+	if actionOf(r.cfg) == supervisor.Restart { // else its workers are to load what the link leads to by then
 		out.Command = nil
 		for _, arg := range s.Command {
 			out.Command = append(out.Command, r.into(path, arg))
@@ -229,6 +221,7 @@ func (f *follower) look(ctx context.Context) {
 	if locked := f.store.Locked(); locked != nil && why == nil {
 		why = locked
 	}
+	target := f.target
 	late := time.Since(f.since) >= f.cfg.Release.Wait
 	switch {
 	case why == nil:
@@ -240,7 +233,7 @@ func (f *follower) look(ctx context.Context) {
 	default:
 		return
 	}
-	_, err := f.sup.Do(ctx, supervisor.Request{})
+	_, err := f.sup.Do(ctx, supervisor.Request{Release: target})
 	if err != nil && !errors.Is(err, supervisor.ErrStopping) && ctx.Err() == nil {
 		f.report.Warn(err.Error())
 	}

@@ -34,7 +34,7 @@ func reload(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	in := control.OperationRequest{Tasks: c.Bool("tasks"), Wait: o.wait, Reason: "hotreload reload"}
+	in := control.OperationRequest{Tasks: c.Bool("tasks"), Wait: o.wait, Reason: o.who}
 	return o.finish(c, "reload", func() (control.OperationReply, error) { return client.Reload(ctx, in) })
 }
 

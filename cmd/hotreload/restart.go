@@ -23,7 +23,7 @@ func restartCommand() *cli.Command {
 			}
 			ctx, cancel := o.bounded(c.Context)
 			defer cancel()
-			in := control.OperationRequest{Wait: o.wait, Reason: "hotreload restart"}
+			in := control.OperationRequest{Wait: o.wait, Reason: o.who}
 			return o.finish(c, "restart", func() (control.OperationReply, error) { return client.Restart(ctx, in) })
 		},
 	}

@@ -31,7 +31,7 @@ func stop(c *cli.Context) error {
 	}
 	ctx, cancel := o.bounded(c.Context)
 	defer cancel()
-	reply, err := client.Stop(ctx, control.OperationRequest{Wait: o.wait, Reason: "hotreload stop"})
+	reply, err := client.Stop(ctx, control.OperationRequest{Wait: o.wait, Reason: o.who})
 	if err != nil {
 		return o.late(err, "stop")
 	}
