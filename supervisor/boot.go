@@ -233,6 +233,9 @@ func pidFileUsable(file string) error {
 // startable looks for what would keep a start from working, before anything that works is ended for it.
 func (d *processes) startable(from *Release) error {
 	home := d.opt.Server.from(from)
+	if why := d.misled(home); why != "" {
+		return errors.New(why)
+	}
 	dir, err := filepath.EvalSymlinks(home.dir)
 	if err != nil {
 		return fmt.Errorf("working directory of the server: %w", err)
@@ -258,6 +261,9 @@ func (d *processes) programs() []string {
 
 // launch starts the command and waits until the server is ready.
 func (d *processes) launch(ctx context.Context, number int, home origin) (generation, error) {
+	if why := d.misled(home); why != "" {
+		return nil, &bootError{what: why}
+	}
 	if err := d.clearPIDFile(home.pidFile); err != nil {
 		return nil, err
 	}
@@ -293,6 +299,9 @@ func (d *processes) launch(ctx context.Context, number int, home origin) (genera
 		return nil, &bootError{what: why}
 	}
 	t.loaded = d.loaded(rec)
+	if why := t.sawNothing(); why != "" {
+		d.note(why)
+	}
 	if method, why := sockets.Method(); method == "off" && why != noHandover && !d.offSaid {
 		d.offSaid = true
 		d.note("a restart will be a stop and a start: " + why)

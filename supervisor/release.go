@@ -269,6 +269,34 @@ func (d *processes) astray(t *tree, others ...string) string {
 	return ""
 }
 
+// misled says which path in another release the command names, "" when it names none.
+func (d *processes) misled(home origin) string {
+	if home.release == nil || d.opt.Releases.Action != Restart {
+		return ""
+	}
+	for _, arg := range home.command {
+		path := arg
+		if option, value, found := strings.Cut(arg, "="); found && strings.HasPrefix(option, "-") {
+			path = value
+		}
+		if !filepath.IsAbs(path) {
+			continue
+		}
+		if real, err := filepath.EvalSymlinks(path); err == nil && isBelow(real, d.opt.Releases.Dir) && !home.release.holds(real) {
+			return fmt.Sprintf("the command names %s, which is not in release %s: name it relative to the release, or through %s", path, home.release.Name, d.opt.Releases.Current)
+		}
+	}
+	return ""
+}
+
+// sawNothing says that a server was not seen to load anything of its release, "" when it was, or nobody looked.
+func (t *tree) sawNothing() string {
+	if t.home.release == nil || t.loaded == nil || len(*t.loaded) > 0 || t.layout != LayoutSwoole && t.layout != LayoutWorkerman {
+		return ""
+	}
+	return fmt.Sprintf("the master was not seen to open any file of release %s: does it load its code from there?", t.home.release.Name)
+}
+
 // reloadInto has the workers of t load the release that the link leads to now, and makes sure that they did.
 func (d *processes) reloadInto(ctx context.Context, g generation, target *Release) (evidence, error) {
 	t := g.(*tree)
