@@ -16,8 +16,8 @@ type LinkOptions struct {
 	// Path is absolute and unresolved: usually a symlink, often below others. It does not have to exist yet.
 	Path string
 
-	// Poll: [PollAuto] rests on events and looks every two seconds besides, because events can be lost; where they cannot be
-	// had, it looks at every PollInterval, as [PollAlways] does everywhere.
+	// Poll: [PollAuto] rests on events, and looks every two seconds besides, because a mount sends none and others can be lost.
+	// Where there are none, it looks every PollInterval, as [PollAlways] does everywhere. [PollNever] rests on events alone.
 	Poll PollMode
 	// PollInterval is the pause between two looks. 0 means [DefaultPollInterval].
 	PollInterval time.Duration

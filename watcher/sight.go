@@ -24,8 +24,10 @@ type sight struct {
 	intake   *intake
 	stop     func() // closes it
 
+	hops    []hop // whose names matter
 	anchors []anchor
 	armed   time.Time // when they were last watched anew
+	stale   bool      // one of them may have lost its watch
 	refused bool      // one of them is not watched
 	remote  bool      // one of them is changed by others without an event
 }
@@ -64,13 +66,12 @@ var errUnsettled = errors.New("the way is changing all the time")
 // look returns what was found twice in a row, with all watches in place before the second time. What changes later
 // has an event, and what was seen of several symlinks was true of all of them at one moment.
 func (s *sight) look() view {
-	stale := s.absorb()
+	s.absorb()
 	was := s.resolve()
 	for range rounds {
-		s.arm(was.hops, stale)
-		stale = false
+		s.arm(was.hops)
 		now := s.resolve()
-		if was.target.close(); now.same(was) {
+		if was.target.close(); !s.stale && now.same(was) {
 			return view{now.target, now.err, s.again()}
 		}
 		was = now
@@ -80,15 +81,15 @@ func (s *sight) look() view {
 }
 
 // absorb takes in what the events said: nothing but that it is time to look, and whether an anchor may have lost its watch.
-func (s *sight) absorb() (stale bool) {
+func (s *sight) absorb() {
 	hints, lost, errs := s.intake.take()
 	for _, err := range errs {
 		s.once(err.Error(), "watching a link", zap.String("path", s.opt.Path), zap.Error(err))
 	}
+	s.stale = s.stale || lost
 	for _, a := range s.anchors {
-		stale = stale || hints[a.path].op&(fsnotify.Remove|fsnotify.Rename) != 0
+		s.stale = s.stale || hints[a.path].op&(fsnotify.Remove|fsnotify.Rename) != 0
 	}
-	return stale || lost
 }
 
 // again is the pause until the next look that no event asks for.
@@ -130,17 +131,20 @@ func (e *env) pin(path string) (target, error) {
 // arm has the directories of the hops watched, and them only. When one of them is another than before, or its watch may be
 // gone, all are watched anew: a path, a directory and a watch that fsnotify holds for one another are then never
 // mistaken for those that have just taken their place.
-func (s *sight) arm(hops []hop, stale bool) {
+func (s *sight) arm(hops []hop) {
+	if !slices.Equal(hops, s.hops) {
+		s.publish(hops)
+	}
 	anchors := s.anchorsOf(hops)
 	if s.refused && time.Since(s.armed) >= s.env.retry {
-		stale = true // perhaps the limit was raised
+		s.stale = true // perhaps the limit was raised
 	}
-	if !stale && slices.Equal(anchors, s.anchors) {
+	if !s.stale && slices.Equal(anchors, s.anchors) {
 		return
 	}
 	s.remote = s.opt.Poll == PollAuto && slices.ContainsFunc(anchors, s.isRemote)
 	old := s.anchors
-	s.anchors, s.armed, s.refused = anchors, time.Now(), false
+	s.anchors, s.armed, s.stale, s.refused = anchors, time.Now(), false, false
 	if s.opt.Poll == PollAlways {
 		return
 	}
@@ -153,17 +157,16 @@ func (s *sight) arm(hops []hop, stale bool) {
 		}
 		s.notifier, s.stop = n, stop
 	}
-	s.publish(hops)
 	for _, a := range old {
 		_ = s.notifier.Remove(a.path) // the kernel or fsnotify may have removed it already
 	}
 	for _, a := range anchors {
-		err := s.env.add(s.notifier, a.path)
-		if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-			continue // the next look at the way will tell
+		if err := s.env.add(s.notifier, a.path); errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+			s.stale = true // it has just gone, and may come back before the way is looked at again
+		} else if err != nil {
+			s.refused = true
+			s.unwatchable(a.path, err, s.opt.Poll)
 		}
-		s.refused = true
-		s.unwatchable(a.path, err, s.opt.Poll)
 	}
 }
 
@@ -186,13 +189,11 @@ func (s *sight) anchorsOf(hops []hop) (anchors []anchor) {
 // publish says which names matter. A directory with two paths has one watch and the name of one of them, therefore every name
 // matters in every anchor.
 func (s *sight) publish(hops []hop) {
-	names := map[string]struct{}{}
+	s.hops = hops
+	names, sp := map[string]struct{}{}, map[string]special{}
 	for _, h := range hops {
 		names[h.name] = struct{}{}
-	}
-	sp := map[string]special{}
-	for _, a := range s.anchors {
-		sp[a.path] = special{anchor: true, names: names}
+		sp[h.dir] = special{anchor: true, names: names}
 	}
 	s.intake.special.Store(&sp)
 }

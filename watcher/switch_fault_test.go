@@ -28,6 +28,16 @@ func (d *deploy) switched() {
 	d.want(secondRelease)
 }
 
+// TestLinkNamesThatMatterChange: after a switch another name in the same directory decides.
+func TestLinkNamesThatMatterChange(t *testing.T) {
+	t.Parallel()
+	d := newDeploy(t, PollNever)
+	d.watch()
+	d.switched()
+	d.do("rm", secondRelease, "mkdir", secondRelease)
+	d.want(secondRelease)
+}
+
 func TestLinkBeyondTheWatchLimit(t *testing.T) {
 	t.Parallel()
 	d := newDeploy(t, PollAuto)
@@ -104,6 +114,22 @@ func TestLinkEventsLost(t *testing.T) {
 	d.do("relink releases/2", "app/current")
 	d.w.sight.intake.fail(fsnotify.ErrEventOverflow)
 	d.want(secondRelease)
+}
+
+// TestLinkAnchorIsAwayForAMoment: a directory is not there when it is to be watched, and there again when the way is looked at.
+func TestLinkAnchorIsAwayForAMoment(t *testing.T) {
+	t.Parallel()
+	d := newDeploy(t, PollNever)
+	away := 3
+	d.env.add = func(w *fsnotify.Watcher, path string) error {
+		if path == d.path("mnt/x/app") && away > 0 {
+			away--
+			return unix.ENOENT
+		}
+		return w.Add(path)
+	}
+	d.watch()
+	d.switched()
 }
 
 // gate is between the notifier and the reader of its events.

@@ -57,31 +57,30 @@ func TestSwitchStress(t *testing.T) {
 				d.consume = func() { time.Sleep(time.Duration(pause.Int64N(int64(tt.busy)))) }
 			}
 			d.watch()
-			s := switcher{d, h, random, 10}
-			for range 500 {
-				s.step()
-				time.Sleep(time.Duration(random.Int64N(int64(3 * time.Millisecond)))) // the random moments
-			}
-
 			var got []string
-			take := func() (last string) {
+			caughtUp := func() bool {
 				for {
 					select {
 					case target := <-d.got:
 						got = append(got, target)
-						continue
 					default:
+						return len(got) > 0 && got[len(got)-1] == h.last()
 					}
-					if len(got) == 0 {
-						return ""
-					}
-					return got[len(got)-1]
 				}
 			}
-			waitFor(t, "the last target", func() bool { return take() == h.last() })
+			s := switcher{d, h, random, 10}
+			for i := range 500 {
+				s.step()
+				if i%10 == 9 { // and from time to time nothing comes after that would have it looked at
+					waitFor(t, "the last target", caughtUp)
+				} else {
+					time.Sleep(time.Duration(random.Int64N(int64(3 * time.Millisecond)))) // the random moments
+				}
+			}
+			waitFor(t, "the last target", caughtUp)
 			d.looked()
-			if last := take(); last != h.last() {
-				t.Errorf("last reported %s, and there is %s", last, h.last())
+			if !caughtUp() {
+				t.Errorf("last reported %s, and there is %s", got[len(got)-1], h.last())
 			}
 			at := 0
 			for i, target := range got {
