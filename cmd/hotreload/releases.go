@@ -217,6 +217,11 @@ type follower struct {
 
 // look acts when nothing is in the way any more, and says what is when that lasts.
 func (f *follower) look(ctx context.Context) {
+	if current, err := f.store.Current(); err != nil {
+		return // it leads nowhere for now, and nothing is sent of that
+	} else if current != f.target {
+		f.target, f.since, f.told = current, time.Now(), false
+	}
 	why := f.store.Check(f.target)
 	if locked := f.store.Locked(); locked != nil && why == nil {
 		why = locked
