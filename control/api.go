@@ -31,7 +31,7 @@ type OperationRequest struct {
 	Tasks bool `json:"tasks,omitempty"` // reload: task workers only
 	// Release is for a reload in release mode: all that is wanted is that this release is live, the directory that current leads to.
 	Release string `json:"release,omitempty"`
-	Wait  bool `json:"wait"`            // for the outcome
+	Wait    bool   `json:"wait"` // for the outcome
 	// Reason says who asks: "hotreload reload". It becomes a reason of the outcome.
 	Reason string `json:"reason,omitempty"`
 }
