@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,8 +24,13 @@ type releases struct {
 	cfg    *config.Config
 	store  *release.Store
 	run    func(*exec.Cmd) error
+	beside func(func())
+	mode   string
 	report reporter
 	log    *zap.Logger
+
+	latest atomic.Pointer[string] // the directory of what serves
+	noting sync.Mutex             // held while it is written down
 }
 
 // storeOf are the releases on disk. users is release.Options.Users.
@@ -44,7 +51,7 @@ func (s *session) releasesOf() (*releases, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &releases{cfg: s.cfg, store: store, run: s.reaper.Run, report: s.report, log: s.log}, nil
+	return &releases{cfg: s.cfg, store: store, run: s.reaper.Run, beside: s.beside, mode: string(s.mode), report: s.report, log: s.log}, nil
 }
 
 // options are supervisor.Options.Releases.
@@ -148,16 +155,25 @@ func (r *releases) complete(ctx context.Context, path string) error {
 	}
 }
 
-// served is supervisor.Releases.Served: it is what a rollback leads to, and a later start falls back on. Who holds the turn has had
-// it served, and notes that.
+// served is supervisor.Releases.Served: it is what a rollback leads to, and a later start falls back on. The disk may take its time.
 func (r *releases) served(to supervisor.Release) {
-	turn, err := r.store.Acquire("hotreload run")
-	if err == nil {
-		err = errors.Join(turn.Record(to.Path), turn.Close())
-	}
+	r.latest.Store(&to.Path)
+	r.beside(func() {
+		r.noting.Lock()
+		defer r.noting.Unlock()
+		if err := r.note(*r.latest.Load()); err != nil {
+			r.log.Debug("which release serves is not written down", zap.Error(err))
+		}
+	})
+}
+
+// note writes down that a release serves. Who holds the turn meanwhile has had it served, and does that itself.
+func (r *releases) note(path string) error {
+	turn, err := r.store.Acquire("hotreload " + r.mode)
 	if err != nil {
-		r.log.Debug("which release serves is not written down", zap.Error(err))
+		return err
 	}
+	return errors.Join(turn.Record(path), turn.Close())
 }
 
 // fallback is supervisor.Releases.Fallback.
