@@ -236,7 +236,7 @@ func (t *Turn) followBack(ctx context.Context, j journal, apply Apply) error {
 	var followed error
 	if j.From.Name != "" {
 		if err := apply.run(context.WithoutCancel(ctx)); err != nil {
-			followed = fmt.Errorf("the server does not serve it: %w", err)
+			followed = fmt.Errorf("the server did not follow: %w", err)
 		}
 	}
 	return errors.Join(followed, t.blame(j), t.drop())
