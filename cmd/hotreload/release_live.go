@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -61,24 +62,28 @@ func (o *operation) master() bool {
 		signals.Judge(o.cfg.Server.PIDFile, signals.Expectation{Programs: programsOf(o.cfg)}).Verdict == signals.Master
 }
 
-// served reports whether what current leads to is served already. Without a hotreload nobody knows.
+// served reports whether what current leads to is served already, and nothing else is being done. Without a hotreload nobody knows.
 func (l *live) served(ctx context.Context) (bool, error) {
 	if err := l.find(); err != nil || l.client == nil {
 		return false, err
 	}
 	current, err := l.store.Current()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
 	st, err := l.client.Status(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, unreachable(err)
-	}
-	if st.Release == nil {
+	case st.State != supervisor.Ready && st.State != supervisor.Degraded:
+		return false, nil
+	case st.Release == nil:
 		return false, hinted(errors.New("the running hotreload is not in release mode"), "it was started before there was a [release] section: start it again")
 	}
-	settled := st.State == supervisor.Ready || st.State == supervisor.Degraded
-	return settled && st.Release.Path == current, nil
+	return st.Release.Path == current, nil
 }
 
 // unreachable is an error of asking the running hotreload. It says nothing against a release.
@@ -116,10 +121,6 @@ func (l *live) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if served, err := l.served(ctx); err != nil || served {
-		l.noticed(ctx)
-		return err
-	}
 	reply, err := l.client.Reload(ctx, control.OperationRequest{Wait: true, Release: current, Reason: l.o.who})
 	if err != nil {
 		return unreachable(err)
@@ -129,16 +130,16 @@ func (l *live) ask(ctx context.Context) error {
 	}
 	l.last = reply.Outcome
 	if reply.Outcome.Result != supervisor.Verified {
-		return outcomeCode(*reply.Outcome, errors.New(describe(*reply.Outcome)))
-	}
-	served, err := l.served(ctx)
-	if err == nil && !served {
-		err = errors.New("the running hotreload says that it is done, and serves another release")
+		text := describe(*reply.Outcome)
+		if r, err := l.store.Find(l.o.cfg.Release.Current); err == nil {
+			text = strings.TrimPrefix(text, "release "+r.Name+": ") // whoever says this names it
+		}
+		return outcomeCode(*reply.Outcome, errors.New(text))
 	}
 	if l.last.Action == supervisor.None {
 		l.noticed(ctx)
 	}
-	return err
+	return nil
 }
 
 // noticed takes over what the running hotreload did by itself when it saw the switch.
