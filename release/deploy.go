@@ -224,8 +224,8 @@ func (t *Turn) condemn(rec *DeployRecord, why string) error {
 		return err
 	}
 	m := t.store.memory().bad(r.id, now(), why)
-	if !rec.Finished && m.unfinished(r.id) == "" { // killed right after its directory was made
-		m.Unfinished = append(slices.Clone(m.Unfinished), mark{r.id, now(), "its deploy has not ended"})
+	if !rec.Finished {
+		m.Unfinished = append(without(m.Unfinished, r.id), mark{r.id, now(), why})
 	}
 	return t.remember(m)
 }
@@ -359,7 +359,7 @@ func (r *deploy) fail(ctx context.Context, i int, cause error) error {
 	var later []error
 	var byActivate *ActivateError // has been marked, if it deserves it
 	if !switched && !e.Interrupted && !errors.As(cause, &byActivate) {
-		later = append(later, r.turn.condemn(r.rec, fmt.Sprintf("step %s of its deploy: %v", s.Name, cause)))
+		later = append(later, r.turn.condemn(r.rec, fmt.Sprintf("its deploy failed in step %s: %v", s.Name, cause)))
 	}
 	later = append(later, r.save())
 	if err := errors.Join(later...); err != nil {
@@ -381,7 +381,7 @@ func (r *deploy) goBack(activated int, cause error) (back bool, err error) {
 		return false, fmt.Errorf("%w; going back to release %s: %w", cause, r.turn.store.labelOf(r.rec.Before), err)
 	}
 	r.rec.Steps[activated].State = DeployUndone
-	return true, errors.Join(cause, r.turn.condemn(r.rec, "health: "+cause.Error()))
+	return true, errors.Join(cause, r.turn.condemn(r.rec, cause.Error()))
 }
 
 func (r *deploy) tell(p Progress) {

@@ -57,6 +57,9 @@ func (s *Store) newCopier(from, to string) (*copier, error) {
 
 func (c *copier) describe() string {
 	text := fmt.Sprintf("%d files, %s", c.files, sizeOf(c.bytes))
+	if c.files == 1 {
+		text = "1 file, " + sizeOf(c.bytes)
+	}
 	if n := len(c.skipped); n > 0 {
 		text += fmt.Sprintf(", without %d that are none: %s", n, strings.Join(c.skipped[:min(n, 3)], ", "))
 	}

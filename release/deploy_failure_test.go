@@ -140,7 +140,7 @@ func TestDeployResumeFromRelease(t *testing.T) {
 func TestDeployHealthFails(t *testing.T) {
 	dir, s := newSite(t)
 	d := usual(dir)
-	d.Health = func(context.Context) error { return errors.New("http://127.0.0.1/health answers 500") }
+	d.Health = func(context.Context) error { return errors.New("health: http://127.0.0.1/health answers 500") }
 	failed := deployFails(t, s, d, "")
 	if failed.Step != StepHealth || !failed.Back || failed.Changed || failed.Live != "2" || liveName(t, s) != "2" {
 		t.Errorf("%+v", failed)

@@ -78,6 +78,19 @@ func (r *deploy) save() error {
 	return nil
 }
 
+// Resumable returns the deploy that [Turn.Resume] would go on with, and the index of the step in steps; the error is that of Resume.
+func (s *Store) Resumable(steps []Step, step, release string) (DeployRecord, int, error) {
+	var j deployJournal
+	if err := s.Load(deployName, &j); err != nil {
+		return DeployRecord{}, 0, fmt.Errorf("resume a deploy: %w", err)
+	}
+	rec, first, err := j.resumable(steps, step, release)
+	if err != nil {
+		return DeployRecord{}, 0, err
+	}
+	return *rec, first, nil
+}
+
 // resumable finds the deploy to resume, and the index of the step in steps.
 func (j deployJournal) resumable(steps []Step, step, release string) (*DeployRecord, int, error) {
 	first := indexOf(steps, step)

@@ -73,7 +73,7 @@ vendors no end`)
 	if got := h.text(ProgressBegun); got != "build\nrelease\nshared\nvendors\nmigrate\nactivate\nhealth\nrestart-queue\nprune" {
 		t.Errorf("begun: %s", got)
 	}
-	if got := h.text(ProgressDone); !strings.Contains(got, "release "+path+", 1 files, 6 B") || !strings.Contains(got, "prune removed 1, 3") {
+	if got := h.text(ProgressDone); !strings.Contains(got, "release "+path+", 1 file, 6 B") || !strings.Contains(got, "prune removed 1, 3") {
 		t.Errorf("done: %s", got)
 	}
 	if got := lastRecord(t, s); states(got) != states(rec) || got.Before != dir+"/releases/2" || got.Token != "" {

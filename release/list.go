@@ -172,7 +172,7 @@ func (s *Store) look(path string, m memory) Release {
 		r.Time = t
 	}
 	r.Revision = revisionOf(r.Real)
-	r.Why = cmp.Or(s.lacks(path), m.unfinished(r.id))
+	r.Why = cmp.Or(m.unfinished(r.id), s.lacks(path))
 	r.Complete = r.Why == ""
 	if why, failed := m.failed(r.id); failed {
 		r.Failed, r.Why = true, cmp.Or(r.Why, why)

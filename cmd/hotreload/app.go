@@ -22,7 +22,7 @@ func newApp() *cli.App {
 		Commands: []*cli.Command{
 			watchCommand(), runCommand(),
 			reloadCommand(), restartCommand(), stopCommand(), statusCommand(),
-			releaseCommand(), opcacheCommand(),
+			releaseCommand(), deployCommand(), opcacheCommand(),
 			initCommand(), configCommand(), doctorCommand(), versionCommand(), completionCommand(),
 		},
 		Action:                    unknownCommand,

@@ -10,12 +10,14 @@ import (
 	"os"
 
 	"github.com/hotreload/hotreload/handover"
+	"github.com/hotreload/hotreload/release"
 	"github.com/hotreload/hotreload/supervisor"
 )
 
 func main() {
 	handover.ShimMain()
 	handover.KeeperMain()
+	release.GuardMain()
 	if supervisor.RelayMain() {
 		return
 	}

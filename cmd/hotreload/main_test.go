@@ -24,6 +24,7 @@ import (
 
 	"github.com/hotreload/hotreload/control"
 	"github.com/hotreload/hotreload/handover"
+	"github.com/hotreload/hotreload/release"
 	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
 )
@@ -32,6 +33,7 @@ import (
 func TestMain(m *testing.M) {
 	handover.ShimMain()
 	handover.KeeperMain()
+	release.GuardMain()
 	if supervisor.RelayMain() {
 		return
 	}

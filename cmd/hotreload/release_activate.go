@@ -121,14 +121,22 @@ func (o *operation) doSwitch(ctx context.Context, c *cli.Context, s *switched, c
 
 // check refuses a release that is not fit, before anything is touched.
 func (ch *changing) check(ctx context.Context, r release.Release) error {
-	if err := ch.store.Check(r.Path); err != nil {
+	if err := ch.fit(ctx, r); err != nil {
 		return ch.refused(ctx, err)
+	}
+	return nil
+}
+
+// fit says what is against a release that is not live yet.
+func (ch *changing) fit(ctx context.Context, r release.Release) error {
+	if err := ch.store.Check(r.Path); err != nil {
+		return err
 	}
 	if err := preflight(ctx, ch.cfg, r.Real, (*exec.Cmd).Run); err != nil {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}
-		return ch.refused(ctx, fmt.Errorf("release %s: %w", r.Name, err))
+		return fmt.Errorf("release %s: %w", r.Name, err)
 	}
 	return nil
 }
