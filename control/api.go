@@ -29,7 +29,9 @@ func (s *server) routes() []route {
 // OperationRequest asks for a reload, a restart or a stop.
 type OperationRequest struct {
 	Tasks bool `json:"tasks,omitempty"` // reload: task workers only
-	Wait  bool `json:"wait"`            // for the outcome
+	// Release is for a reload in release mode: all that is wanted is that this release is live, the directory that current leads to.
+	Release string `json:"release,omitempty"`
+	Wait    bool   `json:"wait"` // for the outcome
 	// Reason says who asks: "hotreload reload". It becomes a reason of the outcome.
 	Reason string `json:"reason,omitempty"`
 }

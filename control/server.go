@@ -147,8 +147,11 @@ func (s *server) status(w http.ResponseWriter, r *http.Request) {
 
 func (s *server) reload(w http.ResponseWriter, r *http.Request) {
 	s.operate(w, r, func(in OperationRequest) supervisor.Action {
-		if in.Tasks {
+		switch {
+		case in.Tasks:
 			return supervisor.ReloadTasks
+		case in.Release != "":
+			return supervisor.None
 		}
 		return supervisor.Reload
 	})
@@ -165,7 +168,7 @@ func (s *server) operate(w http.ResponseWriter, r *http.Request, action func(Ope
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	ask := supervisor.Request{Action: action(in), Reason: in.Reason}
+	ask := supervisor.Request{Action: action(in), Release: in.Release, Reason: in.Reason}
 	if !in.Wait {
 		go func() {
 			if _, err := s.sup.Do(s.life, ask); err != nil && s.life.Err() == nil {

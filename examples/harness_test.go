@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,7 +26,7 @@ import (
 )
 
 // deadline bounds every wait for something observable. Passing it is a failure.
-const deadline = 20 * time.Second
+const deadline = 60 * time.Second
 
 // kind is a server that the examples hold.
 type kind struct {
@@ -88,6 +89,7 @@ type server struct {
 	address string
 	pidFile string
 	app     string
+	begun   string // a file that is there once a worker has begun to greet: see original
 }
 
 // start starts k with a copy of its app, on a free port, and waits until it answers and takes signals.
@@ -113,10 +115,12 @@ func launch(t *testing.T, k kind, args ...string) *server {
 		address: "127.0.0.1:" + port,
 		pidFile: filepath.Join(dir, "run", "server.pid"),
 		app:     filepath.Join(dir, "app"),
+		begun:   filepath.Join(dir, "begun"),
 	}
 	if err := os.CopyFS(s.app, os.DirFS(filepath.Join(k.dir, "app"))); err != nil {
 		t.Fatal(err)
 	}
+	s.save("v1")
 	s.run(exec.Command(k.php, slices.Concat([]string{"server.php",
 		"--port=" + port, "--pid-file=" + s.pidFile, "--app=" + s.app}, args)...), k.dir)
 	return s
@@ -226,17 +230,37 @@ func (s *server) save(version string) {
 
 func (s *server) saveText(edit func(original string) string) {
 	s.t.Helper()
-	original, err := os.ReadFile("prefork/app/handler.php")
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	file := filepath.Join(s.app, "handler.php")
-	if err := os.WriteFile(file+"~", []byte(edit(string(original))), 0o644); err != nil {
+	if err := os.WriteFile(file+"~", []byte(edit(s.original())), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := os.Rename(file+"~", file); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// original is the handler of the examples, which also leaves a sign when it begins to greet somebody.
+func (s *server) original() string {
+	s.t.Helper()
+	text, err := os.ReadFile("prefork/app/handler.php")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	const greeting = "    return 'hello '"
+	if strings.Count(string(text), greeting) != 1 {
+		s.t.Fatalf("the handler greets otherwise than by %q:\n%s", greeting, text)
+	}
+	return strings.Replace(string(text), greeting, "    touch('"+s.begun+"');\n"+greeting, 1)
+}
+
+// inFlight waits until a worker works on a request for / or /slow. That a connection exists, or that the request was written, says
+// nothing about any worker.
+func (s *server) inFlight() {
+	s.t.Helper()
+	s.eventually("a worker works on the request", func() bool {
+		_, err := os.Stat(s.begun)
+		return err == nil
+	})
 }
 
 // ask returns the body of an answer on a new connection.
@@ -322,43 +346,23 @@ func without(pids, gone []int) []int {
 	return slices.DeleteFunc(slices.Clone(pids), func(pid int) bool { return slices.Contains(gone, pid) })
 }
 
-// connections counts the established ones at the server's port.
-
-func (s *server) connections() int {
-	text, err := os.ReadFile("/proc/net/tcp")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(s.address)
-	number, _ := strconv.Atoi(port)
-	count := 0
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if len(fields) > 3 && strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", number)) && fields[3] == "01" {
-			count++
-		}
-	}
-	return count
-}
-
 // alone says whether nothing of the server's process group is left.
 func (s *server) alone() bool {
 	return errors.Is(syscall.Kill(-s.cmd.Process.Pid, 0), syscall.ESRCH)
 }
 
-// freePort returns a port that nobody listened on a moment ago.
+// freePort returns a port that nobody listens on and that the kernel gives to no client: above 20000 and below the ephemeral ports.
 func freePort(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := strconv.Itoa(20000 + rand.IntN(12000))
+		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			listener.Close()
+			return port
+		}
 	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // output collects what the server prints.

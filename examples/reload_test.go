@@ -84,13 +84,13 @@ func TestReloadOfNoTaskWorkersDoesNothing(t *testing.T) {
 func TestSignalDuringReloadIsDropped(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, k kind) {
-		s := start(t, k, "--workers=2", "--tasks=0", "--max-wait-time=20")
+		s := start(t, k, "--workers=2", "--tasks=0", "--max-wait-time=60")
 		old := s.leavesWhenComplete(2)
 		slow := make(chan error, 1)
 		c := &client{address: s.address}
 		defer c.close()
-		go func() { slow <- c.get("/slow?ms=2500") }()
-		s.eventually("the slow request is in flight", func() bool { return s.connections() > 0 })
+		go func() { slow <- c.get("/slow?ms=10000") }() // the reload lasts as long: until both signals were sent
+		s.inFlight()
 		s.save("v2")
 		s.signal(syscall.SIGUSR1)
 		var young []int
@@ -123,7 +123,7 @@ func TestLateWorkerIsKilled(t *testing.T) {
 		c := &client{address: s.address}
 		defer c.close()
 		go func() { failed <- c.get("/slow?ms=600000") }()
-		s.eventually("the slow request is in flight", func() bool { return s.connections() > 0 })
+		s.inFlight()
 		s.signal(syscall.SIGUSR1)
 		s.replaced(old, 2)
 		if k.name == "prefork" { // a Swoole master holds the connection, and keeps it open without an answer

@@ -30,6 +30,7 @@ func startWorkerman(t *testing.T, env ...string) *server {
 		address: "127.0.0.1:" + port,
 		pidFile: filepath.Join(dir, "server.pid"),
 		app:     filepath.Join(dir, "app"),
+		begun:   filepath.Join(dir, "begun"),
 	}
 	if err := os.CopyFS(s.app, os.DirFS("workerman/app")); err != nil {
 		t.Fatal(err)

@@ -117,17 +117,23 @@ func (c *connection) add(info *unix.TCPInfo) {
 	c.acked = time.Duration(info.Last_ack_recv) * time.Millisecond
 	c.unsent, c.unacked = info.Notsent_bytes, info.Unacked
 	c.in, c.out = info.Data_segs_in, info.Data_segs_out
+	c.said = info.Bytes_sent - info.Bytes_retrans
 }
 
 // Drain waits until this generation, which takes no new connection any more, can be stopped: nothing is left of what it had, or the limit is
 // reached. Connections that are idle are closed, each as soon as it is: when the server ends, it would close all of them at once, in the
-// middle of the next request of some. pids are its processes. It must be called right after another one has taken over.
+// middle of the next request of some. Those on which the server may speak by itself are left until the limit. pids are its processes. It
+// must be called right after another one has taken over.
 func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func() []int) (Drain, error) {
 	ports := g.ports()
 	begin := time.Now()
-	had, err := connections(ports)
+	first, err := connections(ports)
 	if err != nil {
 		return Drain{}, err
+	}
+	had := map[connectionID]watched{}
+	for id, c := range first {
+		had[id] = watch(c)
 	}
 	sorted := false // out what the new one took between the switch and our look
 	idle := 0       // connections that were closed
@@ -138,16 +144,17 @@ func (g *Generation) Drain(ctx context.Context, limit time.Duration, pids func()
 			return Drain{}, err
 		}
 		looked := time.Since(begin)
-		left := map[connectionID]connection{}
-		for id := range had {
+		left := map[connectionID]watched{}
+		for id, w := range had {
 			if c, ok := now[id]; ok {
-				left[id] = c
+				had[id] = w.look(c)
+				left[id] = had[id]
 			}
 		}
 		if !sorted && looked >= min(settleTime/2, limit) {
 			sorted = true
 			held := descriptors(pids())
-			maps.DeleteFunc(had, func(id connectionID, _ connection) bool {
+			maps.DeleteFunc(had, func(id connectionID, _ watched) bool {
 				_, ours := held[now[id].inode]
 				return now[id].accepted && !ours
 			})
@@ -197,27 +204,27 @@ func (g *Generation) ports() map[uint16]bool {
 
 // hangUpIdle closes those connections that are idle, at a good moment, and returns which. waits: for others that moment is still to come.
 // left is what is left then, as it is by then: who was idle in the last look may be in the middle of a request.
-func hangUpIdle(left map[connectionID]connection, pids func() []int) (closed []connectionID, waits bool) {
+func hangUpIdle(left map[connectionID]watched, pids func() []int) (closed []connectionID, waits bool) {
 	var held map[uint64]descriptor
-	for id, c := range left {
-		if !c.idle() {
+	for id, w := range left {
+		if !w.idle() || w.streams() {
 			continue
 		}
 		if held == nil {
 			held = descriptors(pids())
 		}
-		at, ok := held[c.inode]
+		at, ok := held[w.inode]
 		if !ok {
 			continue // it has just been closed, or nobody knows by whom it is held
 		}
-		now, done, err := at.hangUp(c.inode)
+		now, done, err := at.hangUp(w)
 		switch {
 		case done:
 			delete(left, id)
 			closed = append(closed, id)
 		case err == nil:
 			left[id] = now
-			waits = waits || now.idle()
+			waits = waits || now.idle() && !now.streams()
 		}
 	}
 	return closed, waits
@@ -228,7 +235,7 @@ type descriptor struct{ pid, fd int }
 
 // hangUp closes the connection behind it, as if the server had, if it is idle still and no request is to be expected: between this look and
 // the end of the connection there are a few microseconds, in which one is lost. Otherwise it returns how the connection is now.
-func (d descriptor) hangUp(inode uint64) (now connection, done bool, err error) {
+func (d descriptor) hangUp(w watched) (now watched, done bool, err error) {
 	pidfd, err := unix.PidfdOpen(d.pid, 0)
 	if err != nil {
 		return now, false, err
@@ -243,7 +250,7 @@ func (d descriptor) hangUp(inode uint64) (now connection, done bool, err error) 
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Ino != inode {
+	if err := unix.Fstat(fd, &st); err != nil || st.Ino != w.inode {
 		return now, false, err // the same, and another connection has its number
 	}
 	unread, err := unix.IoctlGetInt(fd, unix.SIOCINQ)
@@ -254,9 +261,10 @@ func (d descriptor) hangUp(inode uint64) (now connection, done bool, err error) 
 	if err != nil {
 		return now, false, err
 	}
-	now = connection{accepted: true, closing: info.State != tcpEstablished, unread: uint32(unread)}
-	now.add(info)
-	if !now.idle() || !now.rests() {
+	c := connection{accepted: true, inode: w.inode, closing: info.State != tcpEstablished, unread: uint32(unread)}
+	c.add(info)
+	now = w.look(c)
+	if !now.idle() || now.streams() || !now.rests() {
 		return now, false, nil
 	}
 	err = unix.Shutdown(fd, unix.SHUT_RDWR)

@@ -26,8 +26,10 @@ var ErrImpossible = errors.New("sockets cannot be handed over")
 // Drain is how the end of a generation's connections went.
 type Drain struct {
 	Took time.Duration
-	// Idle is how many connections were kept open by their clients, between two requests, when it ended.
+	// Idle is how many connections were closed while they were kept open by their clients, between two requests. A WebSocket on which the
+	// server only answers the client's pings looks the same.
 	Idle int
-	// Cut is how many were in use when the limit was reached.
+	// Cut is how many were in use when the limit was reached: with a request in flight, or the server was seen to speak by itself, as in
+	// server-sent events or a WebSocket.
 	Cut int
 }

@@ -13,6 +13,7 @@ type connection struct {
 	accepted bool // a process holds it
 	inode    uint64
 	in, out  uint32 // packets with data, from the client and to it
+	said     uint64 // bytes to the client, each counted once
 	unread   uint32 // bytes that the server has not read
 	unsent   uint32 // bytes that wait to be sent
 	unacked  uint32 // packets that the client has not acknowledged
@@ -33,6 +34,13 @@ func (c connection) idle() bool {
 		return false
 	case c.in == 0:
 		return c.received >= settleTime
+	}
+	return c.answered()
+}
+
+// answered reports whether the server spoke last.
+func (c connection) answered() bool {
+	switch {
 	case c.out == 0:
 		return false
 	case c.sent != c.received:
@@ -50,18 +58,49 @@ func (c connection) rests() bool {
 	return c.sent <= answeredTime || c.sent >= settleTime
 }
 
+// watched is a connection, and what was seen of it since the switch.
+type watched struct {
+	connection
+	asked bool // the client has spoken, or waited for an answer
+	alone bool // the server has spoken, and nobody had asked
+}
+
+func watch(c connection) watched {
+	return watched{connection: c, asked: c.in > 0 && (c.unread != 0 || !c.answered())}
+}
+
+// look is what is known after one more look, at which the connection was like that.
+func (w watched) look(now connection) watched {
+	next := watch(now)
+	next.asked = next.asked || w.asked || now.in != w.in
+	next.alone = w.alone || now.in == w.in && now.said > w.said
+	return next
+}
+
+// streamTime is how long after the client's last word the server must have spoken for a connection to be taken for one on which it speaks
+// alone (server-sent events, a WebSocket that pushes) and not for one that waits for the next request: most answers come sooner.
+const streamTime = time.Second
+
+// streams reports whether the server may go on to speak by itself. Between two events that looks as an idle connection does. Whoever asks
+// is no listener: then it is a connection like any other, however long its answers take.
+func (w watched) streams() bool {
+	return w.idle() && !w.asked && w.out > 0 && w.received-w.sent > streamTime
+}
+
 // drained decides whether a generation can be stopped since it has taken no new connection for that long. left are the connections that
 // it had then and still has.
-func drained(left map[connectionID]connection, since, limit time.Duration) (done bool, d Drain) {
-	for _, c := range left {
-		if c.idle() {
-			d.Idle++
-		} else {
+func drained(left map[connectionID]watched, since, limit time.Duration) (done bool, d Drain) {
+	inUse := false
+	for _, w := range left {
+		inUse = inUse || !w.idle() || w.streams()
+		if !w.idle() || w.streams() && w.alone {
 			d.Cut++
+		} else {
+			d.Idle++
 		}
 	}
 	d.Took = since
-	return since >= limit || since >= settleTime && d.Cut == 0, d
+	return since >= limit || since >= settleTime && !inUse, d
 }
 
 // connectionID tells connections apart. The cookie is the kernel's number of one socket, which a half open connection hands on when it is

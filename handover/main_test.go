@@ -46,7 +46,7 @@ const (
 )
 
 // patience bounds the wait for something that must happen.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // obey connects to the test, says who it is, and does what it is told, one line after the other, until the test is gone.
 func obey(command func(words []string) (string, error)) int {
@@ -73,15 +73,18 @@ func childEnv(role string, more ...string) []string {
 	return append(env, more...)
 }
 
-// fakeServer answers "gen NUMBER PID" to each line, and "slow DURATION" that much later.
+// fakeServer answers "gen NUMBER PID" to each line, to "slow DURATION" that much later, to "held" when the test says so, and to "stream
+// DURATION" again and again.
 type fakeServer struct {
 	number  string
 	sockets map[string]int // by the names that the test gives them
 	again   atomic.Int64   // how often accept said EAGAIN
+	held    chan struct{}  // one that was read
+	release chan struct{}  // one that may be answered
 }
 
 func newFakeServer() *fakeServer {
-	return &fakeServer{number: os.Getenv(numberEnv), sockets: map[string]int{}}
+	return &fakeServer{number: os.Getenv(numberEnv), sockets: map[string]int{}, held: make(chan struct{}), release: make(chan struct{})}
 }
 
 func (f *fakeServer) command(words []string) (string, error) {
@@ -105,6 +108,12 @@ func (f *fakeServer) command(words []string) (string, error) {
 		return at.String(), err
 	case "close": // NAME
 		return "closed", unix.Close(f.sockets[name])
+	case "await": // -
+		<-f.held
+		return "it has a request that is held", nil
+	case "release": // -
+		f.release <- struct{}{}
+		return "the request is answered", nil
 	case "again": // -
 		return fmt.Sprint(f.again.Load()), nil
 	case "netlink": // -
@@ -223,8 +232,24 @@ func (f *fakeServer) talk(c net.Conn) {
 			d, _ := time.ParseDuration(text)
 			<-time.After(d)
 		}
-		fmt.Fprintf(c, "gen %s %d\n", f.number, os.Getpid())
+		if text, ok := strings.CutPrefix(lines.Text(), "stream "); ok {
+			d, _ := time.ParseDuration(text)
+			for f.answer(c) == nil {
+				<-time.After(d)
+			}
+			return
+		}
+		if lines.Text() == "held" {
+			f.held <- struct{}{}
+			<-f.release
+		}
+		_ = f.answer(c) // a client that is gone is no matter
 	}
+}
+
+func (f *fakeServer) answer(c net.Conn) error {
+	_, err := fmt.Fprintf(c, "gen %s %d\n", f.number, os.Getpid())
+	return err
 }
 
 // place is where the test waits for its children to connect.

@@ -79,7 +79,7 @@ func boundAt(path string) (string, error) {
 
 // addUnix adds the connections to unix sockets of this generation, accepted or not, to those that it still has. Whether one is in use
 // cannot be told: the kernel does not say when something was last sent. So each counts as such.
-func (g *Generation) addUnix(left map[connectionID]connection) error {
+func (g *Generation) addUnix(left map[connectionID]watched) error {
 	bound := map[string]bool{}
 	g.all.mu.Lock()
 	for at, s := range g.sockets {
@@ -99,7 +99,7 @@ func (g *Generation) addUnix(left map[connectionID]connection) error {
 		return fmt.Errorf("look at connections: %w", err)
 	}
 	for i := range unixConnections(string(table), bound) {
-		left[connectionID{cookie: uint64(i)}] = connection{} // no TCP connection has the remote port 0
+		left[connectionID{cookie: uint64(i)}] = watched{} // no TCP connection has the remote port 0
 	}
 	return nil
 }

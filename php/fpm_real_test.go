@@ -187,7 +187,7 @@ func TestFpmRealResetPending(t *testing.T) {
 		}
 		<-time.After(5 * time.Millisecond)
 	}
-	r, err := s.ResetOPcache(deadline(t, 500*time.Millisecond))
+	r, err := s.ResetOPcache(deadline(t, 5*time.Second))
 	if !errors.Is(err, ErrOPcacheUnverified) || !r.After.RestartPending {
 		t.Fatalf("%v, %+v", err, r)
 	}

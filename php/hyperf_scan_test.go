@@ -129,7 +129,7 @@ func TestScanned(t *testing.T) {
 	}
 	scan := func() { // as soon as the clock of the file system has gone on
 		t.Helper()
-		deadline := time.Now().Add(10 * time.Second)
+		deadline := time.Now().Add(time.Minute)
 		for writeFile(t, at("notes.log"), "scan"); !h.scanned(); {
 			if time.Now().After(deadline) {
 				t.Fatal("a scan after all changes is not believed")

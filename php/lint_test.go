@@ -233,7 +233,7 @@ func TestLintEndsWithItsContext(t *testing.T) {
 
 // waitFor waits until a file is there. It may run in another goroutine than the test's.
 func waitFor(t *testing.T, file string) {
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		if _, err := os.Stat(file); err == nil {
 			return
 		}

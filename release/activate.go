@@ -235,9 +235,7 @@ func (t *Turn) switchBack(j journal) error {
 func (t *Turn) followBack(ctx context.Context, j journal, apply Apply) error {
 	var followed error
 	if j.From.Name != "" {
-		if err := apply.run(context.WithoutCancel(ctx)); err != nil {
-			followed = fmt.Errorf("the server does not serve it: %w", err)
-		}
+		followed = apply.run(context.WithoutCancel(ctx))
 	}
 	return errors.Join(followed, t.blame(j), t.drop())
 }

@@ -56,7 +56,7 @@ func TestActivateThatFails(t *testing.T) {
 func TestActivateAndTheServerIsGone(t *testing.T) {
 	_, s := newSite(t)
 	err := turn(t, s).Activate(ctx, "3", func(context.Context) error { return errBad })
-	wantError(t, err, "current leads to 2 again", "on the way back", "does not serve it")
+	wantError(t, err, "current leads to 2 again", "on the way back: it does not boot")
 	wantSummary(t, s, "3(failed) 2(current) 1(previous)")
 	if pending, err := s.Pending(); pending != "" || err != nil {
 		t.Errorf("still under way: %s, %v", pending, err)

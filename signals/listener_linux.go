@@ -77,7 +77,29 @@ func listenersBeside(processes []Process) ([]Listener, error) {
 }
 
 func (p Process) namespaceListeners() ([]Listener, error) {
-	proc, err := procfs.NewFS("/proc/" + strconv.Itoa(p.PID)) // so that net/tcp is of its namespace
+	all, err := p.tcpListeners()
+	if err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(p.path("net/unix"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return append(all, parseNetUnix(data)...), nil
+}
+
+func (p Process) tcpListeners() ([]Listener, error) {
+	if p.sharesNetwork() {
+		if all, err := tcpListeners(); err == nil {
+			return all, nil
+		} // else the kernel has no sock_diag, or a profile forbids it
+	}
+	return p.tableListeners()
+}
+
+// tableListeners reads /proc/PID/net/tcp and tcp6, which are of the namespace of p.
+func (p Process) tableListeners() ([]Listener, error) {
+	proc, err := procfs.NewFS("/proc/" + strconv.Itoa(p.PID))
 	if err != nil {
 		return nil, err
 	}
@@ -99,18 +121,13 @@ func (p Process) namespaceListeners() ([]Listener, error) {
 			return nil, err
 		}
 		for _, s := range sockets {
-			const listen = 0x0A // TCP_LISTEN in net/tcp_states.h
-			if s.St == listen {
+			if s.St == tcpListen {
 				addr := net.JoinHostPort(s.LocalAddr.String(), strconv.FormatUint(s.LocalPort, 10))
 				all = append(all, Listener{Network: table.network, Addr: addr, Inode: s.Inode})
 			}
 		}
 	}
-	data, err := os.ReadFile(p.path("net/unix"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	return append(all, parseNetUnix(data)...), nil
+	return all, nil
 }
 
 // parseNetUnix returns the listening stream sockets in /proc/net/unix:

@@ -4,6 +4,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -55,6 +56,55 @@ func TestListeners(t *testing.T) {
 	}
 	if got, err := Listeners(nil); err != nil || got != nil {
 		t.Errorf("of nobody: got %+v, %v", got, err)
+	}
+}
+
+// Both ways to the listening sockets tell the same.
+func TestTCPListeners(t *testing.T) {
+	for _, at := range []string{"127.0.0.1:0", "[::1]:0", ":0", "0.0.0.0:0", "[::ffff:127.0.0.1]:0"} {
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Logf("%s: %v", at, err)
+			continue
+		}
+		defer l.Close()
+		asked, err := tcpListeners()
+		if err != nil {
+			t.Skip("no sock_diag here: " + err.Error())
+		}
+		read, err := Self().tableListeners()
+		if err != nil {
+			t.Fatal(err)
+		}
+		find := func(all []Listener) Listener { // ports are not given twice here
+			_, port, _ := net.SplitHostPort(l.Addr().String())
+			i := slices.IndexFunc(all, func(l Listener) bool { return strings.HasSuffix(l.Addr, ":"+port) })
+			if i < 0 {
+				return Listener{}
+			}
+			return all[i]
+		}
+		if one, other := find(asked), find(read); one != other || one.Addr != l.Addr().String() || one.Inode == 0 {
+			t.Errorf("%s: sock_diag has %+v, the table has %+v", l.Addr(), one, other)
+		}
+	}
+	if !Self().sharesNetwork() {
+		t.Error("this process is not in its own network namespace")
+	}
+	if (Process{PID: maxPID}).sharesNetwork() {
+		t.Error("a process that is not there is in this network namespace")
+	}
+}
+
+func BenchmarkListening(b *testing.B) {
+	for name, list := range map[string]func() ([]Listener, error){"sock_diag": tcpListeners, "table": Self().tableListeners} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := list(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

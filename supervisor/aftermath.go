@@ -66,6 +66,7 @@ func (l *loop) releaseServed(r opResult) {
 
 // servedAlready ends an operation that found the current release served.
 func (l *loop) servedAlready(ctx context.Context, op *operation, out Outcome, refused *Release) error {
+	l.seq--             // it was only looked
 	if refused != nil { // which is not current any more
 		l.state, l.reason, l.owed = Ready, "", Plan{}
 		l.notify(Event{Kind: EventNote, Detail: out.Reasons[0]})

@@ -106,6 +106,9 @@ func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) 
 func (d *processes) treeOf(a *Adoption) *tree {
 	t := d.newTree(a.Generation, a.Master, 0, &output{}, d.homeOf(a))
 	t.ours, t.found, t.token, t.loaded = true, true, a.Token, a.Preloaded
+	if t.release == nil {
+		t.release = d.foundRelease(t)
+	}
 	if info, err := a.Master.Info(); err == nil && info.PGID == a.Group {
 		t.group = a.Group
 	}
@@ -126,7 +129,11 @@ func (d *processes) treeOf(a *Adoption) *tree {
 
 // homeOf is what an earlier hotreload started a server with, as far as that was written down.
 func (d *processes) homeOf(a *Adoption) origin {
-	home := d.opt.Server.from(a.Release)
+	release := a.Release
+	if d.opt.Releases == nil {
+		release = nil
+	}
+	home := d.opt.Server.from(release)
 	home.pidFile = cmp.Or(a.PIDFile, home.pidFile)
 	return home
 }
@@ -226,6 +233,9 @@ func pidFileUsable(file string) error {
 // startable looks for what would keep a start from working, before anything that works is ended for it.
 func (d *processes) startable(from *Release) error {
 	home := d.opt.Server.from(from)
+	if why := d.misled(home); why != "" {
+		return errors.New(why)
+	}
 	dir, err := filepath.EvalSymlinks(home.dir)
 	if err != nil {
 		return fmt.Errorf("working directory of the server: %w", err)
@@ -251,6 +261,9 @@ func (d *processes) programs() []string {
 
 // launch starts the command and waits until the server is ready.
 func (d *processes) launch(ctx context.Context, number int, home origin) (generation, error) {
+	if why := d.misled(home); why != "" {
+		return nil, &bootError{what: why}
+	}
 	if err := d.clearPIDFile(home.pidFile); err != nil {
 		return nil, err
 	}
@@ -286,6 +299,9 @@ func (d *processes) launch(ctx context.Context, number int, home origin) (genera
 		return nil, &bootError{what: why}
 	}
 	t.loaded = d.loaded(rec)
+	if why := t.sawNothing(); why != "" {
+		d.note(why)
+	}
 	if method, why := sockets.Method(); method == "off" && why != noHandover && !d.offSaid {
 		d.offSaid = true
 		d.note("a restart will be a stop and a start: " + why)

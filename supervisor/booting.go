@@ -25,6 +25,7 @@ type booting struct {
 	named    bool      // the pid file names the master
 	detached time.Time // when the command ended; zero: it runs
 	calm     time.Time // since when everything but a listening socket is there
+	last     view      // of the tree
 	why      string    // what is still missing
 	told     bool      // that it takes long
 }
@@ -64,7 +65,7 @@ func (b *booting) wait(ctx context.Context) error {
 				return b.d.bootFailed(b.t.out, what, Exit{}, true)
 			}
 			return ctx.Err()
-		case <-time.After(pace(look.Sub(b.begin), time.Since(look))):
+		case <-time.After(nextLook(b.last, look.Sub(b.begin), time.Since(look))):
 		}
 	}
 }
@@ -98,6 +99,7 @@ func (b *booting) failed(exit Exit) error {
 func (b *booting) look(ctx context.Context) (bool, error) {
 	b.findMaster()
 	v, err := b.o.look()
+	b.last = v
 	if errors.Is(err, signals.ErrGone) {
 		b.why = "the master is gone"
 		if !b.detached.IsZero() && (b.named || time.Since(b.detached) > linger) {

@@ -22,8 +22,8 @@ type ask struct {
 
 // plan is what was asked for.
 func (a ask) plan() Plan {
-	if a.Reason == "" {
-		return Plan{Action: a.Action}
+	if a.Reason == "" || a.Action == None {
+		return Plan{Action: a.Action} // what is done then has a reason of its own
 	}
 	return Plan{Action: a.Action, Reasons: []string{a.Reason}}
 }

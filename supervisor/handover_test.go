@@ -170,7 +170,7 @@ func save(t *testing.T, file, text string) string {
 
 func until(t *testing.T, file, text string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; <-time.After(time.Millisecond) {
 		if have, _ := os.ReadFile(file); string(have) == text {
 			return
 		}

@@ -3,6 +3,7 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -46,10 +47,12 @@ type loop struct {
 type operation struct {
 	plan      Plan
 	asked     []ask
-	boot      bool   // nobody waits for an outcome
-	starts    bool   // the server is starting; set by the loop
-	bury      bool   // it only ends what a dead master left behind
-	escalated string // by the operation goroutine; read when it is done
+	boot      bool     // nobody waits for an outcome
+	starts    bool     // the server is starting; set by the loop
+	bury      bool     // it only ends what a dead master left behind
+	wanted    bool     // somebody asked for it: it is no mere answer to a switch of the link
+	aim       *Release // in release mode, what is about to be made live; set by the loop
+	escalated string   // by the operation goroutine; read when it is done
 	started   time.Time
 	cancel    context.CancelCauseFunc
 	events    chan Event    // progress, received by the loop
@@ -194,8 +197,17 @@ func (l *loop) request(ctx context.Context, a ask) {
 		a.reply <- answer{err: errors.New("this server was started by somebody else: restart it there; hotreload only reloads it")}
 		return
 	}
+	if l.op != nil && l.op.makesLive(a.Request) {
+		l.op.asked = append(l.op.asked, a)
+		return
+	}
 	l.asked = append(l.asked, a)
 	l.next(ctx)
+}
+
+// makesLive reports whether the outcome of op answers a request that came after it began.
+func (op *operation) makesLive(r Request) bool {
+	return r.Action == None && r.Release != "" && op.aim != nil && op.aim.Path == r.Release
 }
 
 // next begins the next operation if there is something to do and nothing is being done.
@@ -223,7 +235,7 @@ func (l *loop) next(ctx context.Context) {
 	} else {
 		plan = plan.preload(l.opt.Rule, l.opt.preloading(l.gen))
 	}
-	op := &operation{plan: plan, asked: l.asked}
+	op := &operation{plan: plan, asked: l.asked, wanted: plan.Action != None || slices.ContainsFunc(l.asked, func(a ask) bool { return a.Reason != "" })}
 	l.pending, l.asked = Plan{}, nil
 	l.seq++
 	if plan.Action != None { // else it is only looked whether the current release is served
@@ -268,8 +280,12 @@ func stateOf(a Action, running bool) State {
 }
 
 func (l *loop) progress(e Event) {
-	if e.Kind == eventStarts {
+	switch e.Kind {
+	case eventStarts:
 		l.op.starts = true
+		return
+	case eventAims:
+		l.op.aim = e.aim
 		return
 	}
 	switch {

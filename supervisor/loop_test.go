@@ -269,9 +269,13 @@ func batchNow(files ...string) watcher.Batch {
 
 // ask asks for an operation in the background.
 func (r *rig) ask(a Action) <-chan answer {
+	return r.do(Request{Action: a, Reason: "asked"})
+}
+
+func (r *rig) do(request Request) <-chan answer {
 	reply := make(chan answer, 1)
 	go func() {
-		out, err := r.s.Do(r.t.Context(), Request{Action: a, Reason: "asked"})
+		out, err := r.s.Do(r.t.Context(), request)
 		reply <- answer{out, err}
 	}()
 	synctest.Wait()

@@ -67,6 +67,24 @@ func (v view) serving(tasksOnly bool) []sighting {
 	return out
 }
 
+// dwells returns how long it takes until all processes of v that are to serve will have waited for work long enough, if nothing wakes them:
+// then the next look is worth while. False: one of them does something else, or all have.
+func (v view) dwells() (time.Duration, bool) {
+	var all time.Duration
+	waits := false
+	for _, s := range v.procs {
+		switch {
+		case s.served || !s.role.serves():
+		case s.idle.IsZero():
+			return 0, false
+		default:
+			waits = true
+			all = max(all, dwell-v.at.Sub(s.idle))
+		}
+	}
+	return all, waits
+}
+
 // believed is how long a process that was seen waiting for work, but is always busy, must live to be taken for one that has
 // started well; lastResort is the same for one that never was.
 const (

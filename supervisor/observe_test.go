@@ -403,3 +403,30 @@ func TestANewWorkerMustLastToCount(t *testing.T) {
 		t.Errorf("%d count when no other has died for a while, want 1", n)
 	}
 }
+
+// The next look comes when all will have waited long enough, and no earlier than that is known.
+func TestDwells(t *testing.T) {
+	f := newFakeTree()
+	o := f.observer()
+	if _, waits := mustLook(t, o).dwells(); waits {
+		t.Error("nobody waits")
+	}
+	f.worker(2, "do_epoll_wait")
+	if left, waits := mustLook(t, o).dwells(); !waits || left != dwell {
+		t.Errorf("one has just begun to wait: %v, %v", left, waits)
+	}
+	f.worker(3, "0")
+	if _, waits := lookAfter(t, f, o, 5*time.Millisecond).dwells(); waits {
+		t.Error("another one has not begun to wait")
+	}
+	f.worker(3, "do_epoll_wait")
+	if left, waits := lookAfter(t, f, o, 2*time.Millisecond).dwells(); !waits || left != dwell-2*time.Millisecond {
+		t.Errorf("the other one has waited for 2 ms: %v, %v", left, waits)
+	}
+	left, _ := mustLook(t, o).dwells()
+	if v := lookAfter(t, f, o, left); !v.procs[1].served || !v.procs[2].served {
+		t.Error("they have waited long enough by then")
+	} else if _, waits := v.dwells(); waits {
+		t.Error("nobody is waited for any more")
+	}
+}

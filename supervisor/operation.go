@@ -238,7 +238,11 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 		return w.begin(ctx, prep, evidence{})
 	}
 	if err := w.driver.startable(w.target); err != nil {
-		return w.outcome(opResult{gen: gen}, Restart, Failed, evidence{}, err.Error()+"; nothing was stopped")
+		result := Failed
+		if w.target != nil && !w.target.is(gen.Release()) {
+			result = Refused
+		}
+		return w.outcome(opResult{gen: gen}, Restart, result, evidence{}, err.Error()+"; nothing was stopped")
 	}
 	why := w.driver.canHandOver(gen)
 	if why == "" {

@@ -549,7 +549,7 @@ func TestPHPRespawnsUnderLoadAreNoReload(t *testing.T) {
 	for _, mode := range []string{"process", "base"} {
 		t.Run(mode, func(t *testing.T) {
 			onSwoole(t, func(t *testing.T, k kind) {
-				s := newSite(t, k).start(settings{mode: mode, workers: 3, maxRequest: 5})
+				s := newSite(t, k).start(settings{mode: mode, workers: 3, maxRequest: 50})
 				stop := make(chan struct{})
 				var load sync.WaitGroup
 				var least atomic.Int64 // the oldest version that a question asked from now on may be answered with

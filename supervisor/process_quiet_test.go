@@ -34,7 +34,7 @@ func TestTheEndOfAProgramThatListensNowhere(t *testing.T) {
 	go func() { result <- s.Run(t.Context(), nil) }()
 	select {
 	case <-ready:
-	case <-time.After(20 * time.Second):
+	case <-time.After(deadline):
 		t.Fatal("not ready")
 	}
 	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o644); err != nil {
@@ -46,7 +46,7 @@ func TestTheEndOfAProgramThatListensNowhere(t *testing.T) {
 		if !errors.As(err, &exit) || exit.Code != 3 {
 			t.Errorf("Run = %v, want the program's exit code 3", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(deadline):
 		t.Fatal("the end of the program was not noticed")
 	}
 }

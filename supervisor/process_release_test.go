@@ -174,6 +174,27 @@ func TestReleaseThatRunsAnother(t *testing.T) {
 	r.end()
 }
 
+// The command may name a file in one release, too.
+func TestReleaseOfAnotherFile(t *testing.T) {
+	t.Parallel()
+	p := newReleasePlace(t, "7", "8")
+	opt := p.options(behaviour{})
+	resolve := opt.Releases.Resolve
+	opt.Releases.Resolve = func() (supervisor.Release, error) {
+		r, err := resolve()
+		r.Command = append(r.Command, "--code="+filepath.Join(p.release("7"), "app"))
+		return r, err
+	}
+	r := p.start(opt)
+	p.lead("8")
+	out := r.serve(supervisor.Refused)
+	if !strings.Contains(out.Error, "the command names "+p.release("7")+"/app, which is not in release 8") {
+		t.Errorf("error %q", out.Error)
+	}
+	p.runs(r.status(), "7")
+	r.end()
+}
+
 // Workers of a master that stays run where it does, so that a reload cannot lead them into another release.
 func TestReleaseByReloadEscalates(t *testing.T) {
 	t.Parallel()

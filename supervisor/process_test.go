@@ -444,9 +444,7 @@ func TestCommandOfAWorkerIsNoWorker(t *testing.T) {
 		t.Run(fmt.Sprint(workers), func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t)
-			opt := p.options(behaviour{Command: true, Workers: workers})
-			opt.Server.ReloadTimeout = 3 * time.Second
-			r := p.start(opt)
+			r := p.start(p.options(behaviour{Command: true, Workers: workers}))
 			st := r.status()
 			if n := len(workersOf(st)); n != workers || len(st.Workers) != workers {
 				t.Errorf("workers %+v, want %d", st.Workers, workers)

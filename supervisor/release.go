@@ -49,6 +49,9 @@ type Releases struct {
 	// PerRequest says that each request decides which release it loads (php-fpm), so that no process tells.
 	PerRequest bool
 
+	// Wait is how long the link may lead nowhere when nothing runs and there is nothing else to start.
+	Wait time.Duration
+
 	// Resolve finds the release that the link leads to now.
 	Resolve func() (Release, error)
 	// Fit returns a *Refusal when a release must not be started. Nothing was touched then.
@@ -70,7 +73,7 @@ type Occasion int
 const (
 	Switched Occasion = iota // the link was switched, and nobody waits
 	Asked                    // somebody asked for it, and waits
-	Started                  // nothing serves meanwhile, so that what is missing may be waited for
+	Started                  // nothing else could be started meanwhile, so that what is missing may be waited for
 )
 
 // origin is what one generation is started with.
@@ -92,14 +95,14 @@ func (s *Server) from(r *Release) origin {
 // gap is how long the link may be missing: `rm` and `ln` leave a moment without it.
 const gap = time.Second
 
-// resolve finds what the link leads to.
-func (w *worker) resolve(ctx context.Context) (*Release, error) {
+// resolve finds what the link leads to, if that is known within patience.
+func (w *worker) resolve(ctx context.Context, patience time.Duration) (*Release, error) {
 	for begin := time.Now(); ; {
 		r, err := w.opt.Releases.Resolve()
 		if err == nil {
 			return &r, nil
 		}
-		if time.Since(begin) >= gap {
+		if time.Since(begin) >= patience {
 			return nil, err
 		}
 		select {
@@ -113,7 +116,7 @@ func (w *worker) resolve(ctx context.Context) (*Release, error) {
 // runRelease does an operation in release mode on a server that runs.
 func (w *worker) runRelease(ctx context.Context, gen generation) opResult {
 	served := gen.Release()
-	target, err := w.resolve(ctx)
+	target, err := w.resolve(ctx, gap)
 	switch {
 	case err != nil:
 		return w.outcome(opResult{gen: gen}, w.op.plan.Action, Refused, evidence{}, fmt.Sprintf("%v; release %s serves on", err, served.name()))
@@ -132,9 +135,10 @@ func (w *worker) runRelease(ctx context.Context, gen generation) opResult {
 func (w *worker) switchTo(ctx context.Context, gen generation, target *Release) opResult {
 	served := gen.Release()
 	w.target = target
-	on := Asked
-	if w.op.plan.Action == None {
-		on = Switched
+	w.emit(ctx, Event{Kind: eventAims, aim: target})
+	on := Switched
+	if w.op.wanted {
+		on = Asked
 	}
 	action := max(w.opt.Releases.Action, min(w.op.plan.Action, Restart))
 	if action < Reload {
@@ -190,11 +194,15 @@ func (w *worker) startRelease(ctx context.Context, prep Preparation) opResult {
 			last = &r
 		}
 	}
-	target, err := w.resolve(ctx)
+	on, patience := Asked, gap
+	if last == nil {
+		on, patience = Started, max(gap, w.opt.Releases.Wait)
+	}
+	target, err := w.resolve(ctx, patience)
 	if err == nil && target.is(w.refused) && last != nil && !target.is(last) {
 		err = fmt.Errorf("release %s was refused", target.Name)
 	} else if err == nil {
-		if refusal := w.fit(ctx, target, Started); refusal != nil {
+		if refusal := w.fit(ctx, target, on); refusal != nil {
 			err = fmt.Errorf("release %s: %w", target.Name, refusal)
 		}
 	}
@@ -261,6 +269,34 @@ func (d *processes) astray(t *tree, others ...string) string {
 	return ""
 }
 
+// misled says which path in another release the command names, "" when it names none.
+func (d *processes) misled(home origin) string {
+	if home.release == nil || d.opt.Releases.Action != Restart {
+		return ""
+	}
+	for _, arg := range home.command {
+		path := arg
+		if option, value, found := strings.Cut(arg, "="); found && strings.HasPrefix(option, "-") {
+			path = value
+		}
+		if !filepath.IsAbs(path) {
+			continue
+		}
+		if real, err := filepath.EvalSymlinks(path); err == nil && isBelow(real, d.opt.Releases.Dir) && !home.release.holds(real) {
+			return fmt.Sprintf("the command names %s, which is not in release %s: name it relative to the release, or through %s", path, home.release.Name, d.opt.Releases.Current)
+		}
+	}
+	return ""
+}
+
+// sawNothing says that a server was not seen to load anything of its release, "" when it was, or nobody looked.
+func (t *tree) sawNothing() string {
+	if t.home.release == nil || t.loaded == nil || len(*t.loaded) > 0 || t.layout != LayoutSwoole && t.layout != LayoutWorkerman {
+		return ""
+	}
+	return fmt.Sprintf("the master was not seen to open any file of release %s: does it load its code from there?", t.home.release.Name)
+}
+
 // reloadInto has the workers of t load the release that the link leads to now, and makes sure that they did.
 func (d *processes) reloadInto(ctx context.Context, g generation, target *Release) (evidence, error) {
 	t := g.(*tree)
@@ -280,6 +316,7 @@ func (d *processes) reloadInto(ctx context.Context, g generation, target *Releas
 		return ev, err
 	}
 	if !d.opt.Releases.PerRequest {
+		rec.Cut()
 		opened, err := rec.Close()
 		if why := d.stayed(t, target, served, opened, err == nil); why != "" {
 			return ev, &cannotReload{why}

@@ -32,7 +32,7 @@ func aRelease(name string) Release {
 
 func (l *link) releases(action Action) *Releases {
 	return &Releases{
-		Current: "/current", Dir: "/r", Action: action,
+		Current: "/current", Dir: "/r", Action: action, Wait: time.Minute,
 		Resolve: func() (Release, error) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -141,6 +141,10 @@ func TestReleases(t *testing.T) {
 			calls: []string{"boot 8", "boot 7"}, serves: "7", state: Degraded, reason: "release 7 serves"},
 		{name: "also when the current one is not fit", start: "8", before: "7", unfit: map[string]string{"8": "REVISION is missing"}, play: func(r *rig, l *link) {},
 			calls: []string{"boot 7"}, serves: "7", state: Degraded, reason: "REVISION is missing"},
+		{name: "the first release is waited for", play: func(r *rig, l *link) { elapse(30 * time.Second); l.lead("7"); elapse(time.Second) },
+			calls: []string{"boot 7"}, serves: "7", state: Ready},
+		{name: "but not where there is another to serve", before: "7", play: func(r *rig, l *link) { elapse(2 * time.Second) },
+			calls: []string{"boot 7"}, serves: "7", state: Degraded, reason: "leads nowhere; release 7 serves"},
 		{name: "a refused release is tried again on request", hands: true, start: "7", unfit: map[string]string{"8": "REVISION is missing"},
 			play:  func(r *rig, l *link) { l.lead("8"); r.ask(None); delete(l.unfit, "8"); r.ask(Reload) },
 			calls: []string{"boot 7", "handover", "boot 8"}, serves: "8", state: Ready, result: Verified},
@@ -186,6 +190,48 @@ func TestReleases(t *testing.T) {
 				if !slices.Contains(l.served, test.serves) {
 					t.Errorf("told of %q, not of %s", l.served, test.serves)
 				}
+				r.stop()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// TestReleaseJoins: who asks for a release that is being made live already is answered by that.
+func TestReleaseJoins(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		broken bool
+		ask    Request
+		calls  []string
+		result Result
+	}{
+		{"the same release", false, Request{Release: "/r/8", Reason: "activate"}, []string{"boot 7", "handover", "boot 8"}, Verified},
+		{"which does not start", true, Request{Release: "/r/8", Reason: "activate"}, []string{"boot 7", "handover", "boot 8"}, Refused},
+		{"a reload wants workers that are younger than the question", false, Request{Action: Reload, Reason: "hook"},
+			[]string{"boot 7", "handover", "boot 8", "reload"}, Verified},
+		{"whatever is current", false, Request{}, []string{"boot 7", "handover", "boot 8"}, Verified},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &link{target: "7"}
+				d := &fakeDriver{hands: true}
+				r := newRig(t, d, func(o *Options) { o.Mode, o.Batches, o.Rule, o.Releases = Run, nil, nil, l.releases(Restart) })
+				d.bootTime = time.Second
+				if test.broken {
+					d.broken = map[string]error{"8": &bootError{what: "it ended"}}
+				}
+				l.lead("8")
+				switched := r.do(Request{Release: "/r/8"})
+				asked := r.do(test.ask)
+				elapse(5 * time.Second)
+				if first := <-switched; first.err != nil || first.outcome.Action != Restart {
+					t.Errorf("the switch: %+v", first)
+				}
+				if a := <-asked; a.err != nil || a.outcome.Result != test.result {
+					t.Errorf("who asked: %+v, want %s", a, test.result)
+				}
+				r.wantCalls(test.calls...)
 				r.stop()
 				synctest.Wait()
 			})

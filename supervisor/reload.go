@@ -23,6 +23,15 @@ func pace(since, cost time.Duration) time.Duration {
 	return min(max(paceMin, paceShare*cost, since/50), max(paceMax, paceShare*cost))
 }
 
+// nextLook is how long to wait for the next look, after one that began at a time after the beginning and saw v.
+func nextLook(v view, since, cost time.Duration) time.Duration {
+	pause := pace(since, cost)
+	if left, ok := v.dwells(); ok {
+		return min(pause, max(left-cost, 0))
+	}
+	return pause
+}
+
 // stillness is how long nothing may have moved in the tree before a signal is taken for lost: more than Swoole's
 // max_wait_time (3 s), after which it ends a worker that does not go.
 const stillness = 4 * time.Second
@@ -206,7 +215,7 @@ func (r *reloading) follow(ctx context.Context, mark int) (view, error) {
 			return v, ctx.Err()
 		case <-r.g.done:
 			return v, fmt.Errorf("master %d during its reload: %w", r.g.master.PID, signals.ErrGone)
-		case <-time.After(pace(begin.Sub(r.sent), time.Since(begin))):
+		case <-time.After(nextLook(v, begin.Sub(r.sent), time.Since(begin))):
 		}
 	}
 }

@@ -43,7 +43,8 @@ type Outcome struct {
 	NewWorkers []int     `json:"new_workers"`
 	StartedAt  time.Time `json:"started_at"`
 	DurationMS float64   `json:"duration_ms"`
-	// ConnectionsCut were closed in the middle of a request or of a stream, ConnectionsIdle between two requests.
+	// ConnectionsCut were closed in the middle of a request or of a stream, ConnectionsIdle between two requests; so is a WebSocket on which
+	// the server only answers the client's pings, which cannot be told from that.
 	ConnectionsCut  int    `json:"connections_cut"`
 	ConnectionsIdle int    `json:"connections_idle"`
 	Error           string `json:"error"` // what failed, what still runs, what to do; "" when verified

@@ -194,7 +194,10 @@ func (r *Refusal) Error() string {
 // Request asks for an operation.
 type Request struct {
 	Action Action // ReloadTasks, Reload or Restart; in release mode None: serve the current release, if it is not served already
-	Reason string // who asks: "hotreload reload", "SIGUSR1", "key r"; "": it needs no saying
+	// Release is for None the directory that is meant, absolute and without symlinks. An operation that is about to make it live
+	// is answer enough, also if that began earlier. "": whatever is current.
+	Release string
+	Reason  string // who asks: "hotreload reload", "SIGUSR1", "key r"; "": it needs no saying
 }
 
 // Errors a caller acts on.
@@ -238,6 +241,9 @@ const (
 // eventStarts tells the loop that the old server is gone and the new one about to start.
 const eventStarts EventKind = "starts"
 
+// eventAims tells the loop which release is about to be made live.
+const eventAims EventKind = "aims"
+
 // Event is something a person who watches the terminal wants a line about.
 type Event struct {
 	Kind    EventKind
@@ -249,6 +255,8 @@ type Event struct {
 	Output  []string // the server's last lines, where they help
 	Wait    time.Duration
 	PID     int
+
+	aim *Release // of eventAims
 }
 
 // BootID identifies this boot of the machine (container restarts share it, reboots do not); "" where unknown.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -110,4 +111,69 @@ func BenchmarkBurst(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(batches)/float64(n), "batches/burst")
+}
+
+// BenchmarkSwitch is the time from the switch of a link, by rename, to the new target, by an event.
+func BenchmarkSwitch(b *testing.B) {
+	for _, how := range []string{"current", "parent"} {
+		b.Run(how, func(b *testing.B) {
+			dir := b.TempDir()
+			for _, release := range []string{"a/releases/1", "a/releases/2", "b/releases/1"} {
+				if err := os.MkdirAll(filepath.Join(dir, release), 0o755); err != nil {
+					b.Fatal(err)
+				}
+			}
+			turns, link := []string{"a/releases/2", "a/releases/1"}, "current"
+			if how == "parent" {
+				turns, link = []string{"b", "a"}, "app/releases/1"
+			}
+			name, _, _ := strings.Cut(link, "/")
+			turn := func(n int) {
+				if err := fileCommand("relink", []string{turns[n%2], filepath.Join(dir, name)}, filepath.Clean); err != nil {
+					b.Fatal(err)
+				}
+			}
+			turn(1)
+			w, err := NewLinkWatcher(LinkOptions{Path: filepath.Join(dir, link), Poll: PollNever})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error)
+			go func() { done <- w.Run(ctx) }()
+			<-w.Targets()
+			n := 0
+			for b.Loop() {
+				turn(n)
+				<-w.Targets()
+				n++
+			}
+			cancel()
+			if err := <-done; err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
+
+// BenchmarkLook is what it costs to look where a link leads, when nothing has changed.
+func BenchmarkLook(b *testing.B) {
+	dir := b.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "releases/1"), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Symlink("releases/1", filepath.Join(dir, "current")); err != nil {
+		b.Fatal(err)
+	}
+	w, err := NewLinkWatcher(LinkOptions{Path: filepath.Join(dir, "current")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.sight.close()
+	for b.Loop() {
+		v := w.sight.look()
+		if v.target.close(); v.err != nil {
+			b.Fatal(v.err)
+		}
+	}
 }

@@ -204,11 +204,7 @@ func (t *tree) setPolled(d *dir, r visited) {
 	dev := t.device(r.id.dev, d.path)
 	polled := dev.polled || t.notifier == nil
 	if r.watchErr != nil && !errors.Is(r.watchErr, fsnotify.ErrClosed) {
-		if errors.Is(r.watchErr, unix.ENOSPC) || errors.Is(r.watchErr, unix.EMFILE) || errors.Is(r.watchErr, unix.ENFILE) {
-			t.limited(r.watchErr)
-		} else {
-			t.once("watch", "directory cannot be watched", zap.String("path", d.path), zap.Error(r.watchErr))
-		}
+		t.unwatchable(d.path, r.watchErr, t.opt.Poll)
 		d.refused = true
 	}
 	polled = polled || d.refused
@@ -235,8 +231,7 @@ func (t *tree) device(dev uint64, path string) *device {
 	known := &device{remote: remote, polled: t.opt.Poll == PollAlways}
 	if remote && t.opt.Poll == PollAuto {
 		known.polled = true
-		t.log.Info("changes made elsewhere send no events on this file system, polling it",
-			zap.String("path", path), zap.String("type", name), zap.Duration("interval", t.opt.PollInterval))
+		t.eventless(path, name, t.opt.PollInterval)
 	}
 	t.devs[dev] = known
 	return known

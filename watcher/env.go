@@ -29,6 +29,15 @@ type env struct {
 	patrolStep int
 	// doubt is how long an event may take before a change found by the background scan counts as unannounced.
 	doubt time.Duration
+
+	// recheck is the pause between two looks at where a link leads when every change should have an event.
+	recheck time.Duration
+	// unsettled is the pause before the next look at a link whose way kept changing while it was looked at.
+	unsettled time.Duration
+	// gap is how long a link may lead nowhere before that is worth a notice.
+	gap time.Duration
+	// retry is the pause before the kernel is asked again for a watch that it refused.
+	retry time.Duration
 }
 
 func realEnv() *env {
@@ -45,5 +54,9 @@ func realEnv() *env {
 		patrol:      10 * time.Second,
 		patrolStep:  128,
 		doubt:       2 * time.Second,
+		recheck:     2 * time.Second,
+		unsettled:   10 * time.Millisecond,
+		gap:         time.Second,
+		retry:       time.Minute,
 	}
 }

@@ -220,7 +220,7 @@ func TestChangeWithoutEventSwitchesToPolling(t *testing.T) {
 
 func TestAnnouncedChangesDoNotSwitchToPolling(t *testing.T) {
 	f := newFault(t)
-	f.env.patrol, f.env.doubt, f.env.patrolStep = time.Millisecond, 500*time.Millisecond, 2
+	f.env.patrol, f.env.doubt, f.env.patrolStep = time.Millisecond, 2*time.Second, 2
 	f.watch()
 	for i := range 100 {
 		f.write("a/x.php", fmt.Sprint(i))

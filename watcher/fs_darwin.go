@@ -17,6 +17,12 @@ func fileSystem(path string) (name string, remote bool) {
 	return unix.ByteSliceToString(fs.Fstypename[:]), fs.Flags&unix.MNT_LOCAL == 0
 }
 
+// pinning opens a file without keeping its volume from being unmounted.
+const pinning = unix.O_EVTONLY
+
+// refresh: there is no call for it.
+func refresh(string) {}
+
 // remedy returns what to do about a limit that err ran into, or "" if it is none. kqueue needs an open descriptor for
 // each file.
 func remedy(err error) string {

@@ -63,6 +63,16 @@ func fileSystem(path string) (name string, remote bool) {
 	return name, remote
 }
 
+// pinning opens a file without any right to it, and without a trace on a server.
+const pinning = unix.O_PATH
+
+// refresh has a network file system ask its server what has become of a directory. NFS answers from its cache for up to a
+// minute otherwise (acdirmax in nfs(5)), and so do the names in the directory; see AT_STATX_FORCE_SYNC in statx(2).
+func refresh(dir string) {
+	var st unix.Statx_t
+	_ = unix.Statx(unix.AT_FDCWD, dir, unix.AT_STATX_FORCE_SYNC, unix.STATX_BASIC_STATS, &st) // the look that follows will tell
+}
+
 // fuseType looks the type up in /proc/self/mountinfo, by the device number.
 func fuseType(path string) string {
 	var st unix.Stat_t

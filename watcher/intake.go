@@ -58,6 +58,21 @@ func newIntake(m *matcher) *intake {
 	return in
 }
 
+// listen opens a notifier and has its events read until stop is called, which closes it. It is read to its very end: fsnotify
+// waits for somebody to take an error while it holds the lock that it needs to be closed.
+func (e *env) listen(in *intake) (n *fsnotify.Watcher, stop func(), err error) {
+	if n, err = e.newNotifier(); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		in.read(ctx, e.events(n), n.Errors)
+	}()
+	return n, func() { n.Close(); cancel(); <-done }, nil
+}
+
 // read returns when ctx is done or the notifier is closed.
 func (in *intake) read(ctx context.Context, events <-chan fsnotify.Event, errs <-chan error) {
 	verdicts := map[string]bool{}

@@ -29,17 +29,15 @@ type hop struct{ dir, name string }
 // maxHops is the kernel's own limit of symlinks in one path (MAXSYMLINKS in linux/namei.h).
 const maxHops = 40
 
-// trace follows rest from the directory start and returns every name at which the way could change.
-func trace(start, rest string) (hops []hop) {
+// trace follows rest from the directory start. It returns every name at which the way could change, whether it has an end or
+// not, and the end: a path without symlinks.
+func trace(start, rest string) (hops []hop, end string, err error) {
 	cur := start
-	todo := strings.Split(rest, "/")
-	for links := 0; len(todo) > 0 && links < maxHops; {
+	todo := names(rest)
+	for links := 0; len(todo) > 0; {
 		name := todo[0]
 		todo = todo[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
+		if name == ".." {
 			cur = filepath.Dir(cur)
 			continue
 		}
@@ -47,36 +45,46 @@ func trace(start, rest string) (hops []hop) {
 		info, err := os.Lstat(path)
 		switch {
 		case err != nil:
-			return append(hops, hop{cur, name})
+			return append(hops, hop{cur, name}), "", err
 		case info.Mode()&os.ModeSymlink != 0:
 			hops = append(hops, hop{cur, name})
+			if links++; links > maxHops {
+				return hops, "", &os.PathError{Op: "follow", Path: path, Err: unix.ELOOP}
+			}
 			target, err := os.Readlink(path)
 			if err != nil {
-				return hops
+				return hops, "", err
 			}
 			if filepath.IsAbs(target) {
 				cur = "/"
 			}
-			todo = append(strings.Split(target, "/"), todo...)
-			links++
-		case len(todo) == 0 || !info.IsDir():
-			return append(hops, hop{cur, name})
+			todo = append(names(target), todo...)
+		case len(todo) == 0:
+			return append(hops, hop{cur, name}), path, nil
+		case !info.IsDir():
+			return append(hops, hop{cur, name}), "", &os.PathError{Op: "enter", Path: path, Err: unix.ENOTDIR}
 		default:
 			cur = path
 		}
 	}
-	return hops
+	return hops, cur, nil
+}
+
+// names are the segments of a path that mean something.
+func names(path string) []string {
+	return slices.DeleteFunc(strings.Split(path, "/"), func(name string) bool { return name == "" || name == "." })
 }
 
 func (l *link) trace() []hop {
 	if l.dir == nil {
-		return trace("/", l.path)
+		hops, _, _ := trace("/", l.path)
+		return hops
 	}
 	real, err := filepath.EvalSymlinks(l.dir.path)
 	if err != nil {
 		return nil
 	}
-	hops := trace(real, l.name)
+	hops, _, _ := trace(real, l.name)
 	if len(hops) > 0 {
 		hops = hops[1:] // the link itself lies in a directory that is watched
 	}

@@ -151,7 +151,7 @@ func TestRecordingWithoutADirectoryForThePIDFile(t *testing.T) {
 func (r *Recording) closeWhenEnded() (Opened, error) {
 	select {
 	case <-r.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 	}
 	return r.Close()
 }
@@ -256,7 +256,7 @@ func (s *stage) allRead() bool {
 
 func eventually(t *testing.T, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); <-time.After(time.Millisecond) {
+	for end := time.Now().Add(patience); !done(); <-time.After(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it did not come true")
 		}

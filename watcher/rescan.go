@@ -25,7 +25,7 @@ func (t *tree) startOver(ctx context.Context) {
 		t.close()
 		t.intake.take()
 		t.spent.Store(0)
-		t.openNotifier(ctx)
+		t.openNotifier()
 	}
 	clear(t.byID)
 	clear(t.recheck)

@@ -76,7 +76,7 @@ type script struct {
 }
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func runScript(t *testing.T, file, text string, poll PollMode) {
 	core, log := observer.New(zapcore.DebugLevel)

@@ -16,11 +16,11 @@ type tree struct {
 	env   *env
 	opt   *Options
 	match *matcher
-	log   *zap.Logger
+	*notices
 
 	notifier *fsnotify.Watcher // nil: nothing is watched through events
 	intake   *intake
-	reading  func() // ends the reader of the notifier's events
+	stop     func() // closes it
 
 	nodes map[string]*dir
 	byID  map[inode]*dir // the first of the lexical paths of a directory; the others hang on dir.next
@@ -39,7 +39,6 @@ type tree struct {
 	rescan   bool               // the next batch follows a rescan
 	again    time.Time          // a rescan is owed, but not before this time
 	rest     time.Time          // no rescan before this time, so that a storm does not keep us busy with them
-	said     map[string]bool    // notices that are given once
 	composer map[*dir]time.Time // the last change below each vendor/composer that waits to be reported
 	reader   *reader
 	holder   *holder
@@ -80,10 +79,10 @@ type device struct {
 }
 
 func newTree(e *env, opt *Options, m *matcher, log *zap.Logger) *tree {
-	t := &tree{env: e, opt: opt, match: m, log: log, intake: newIntake(m),
+	t := &tree{env: e, opt: opt, match: m, notices: newNotices(log), intake: newIntake(m),
 		nodes: map[string]*dir{}, byID: map[inode]*dir{}, devs: map[uint64]*device{},
 		marked: map[*dir]struct{}{}, relist: map[*dir]struct{}{}, recheck: map[*link]bool{}, ghosts: map[*dir]struct{}{},
-		dirs: map[*dir]bool{}, said: map[string]bool{}, composer: map[*dir]time.Time{}, reader: newReader(e),
+		dirs: map[*dir]bool{}, composer: map[*dir]time.Time{}, reader: newReader(e),
 		holder: newHolder(e, opt.HoldFiles), unannounced: map[suspect]unannounced{}, idle: make(chan struct{}, 1)}
 	for _, path := range opt.Paths {
 		t.roots = append(t.roots, &link{path: path})
@@ -95,7 +94,7 @@ func newTree(e *env, opt *Options, m *matcher, log *zap.Logger) *tree {
 // start takes the first look at everything.
 func (t *tree) start(ctx context.Context) {
 	t.adopting = true
-	t.openNotifier(ctx)
+	t.openNotifier()
 	for _, r := range t.roots {
 		t.recheck[r] = true
 	}
@@ -108,50 +107,22 @@ func (t *tree) start(ctx context.Context) {
 // close ends the watches and the reader of events.
 func (t *tree) close() {
 	if t.notifier != nil {
-		t.reading()
-		t.notifier.Close()
+		t.stop()
 		t.notifier = nil
 	}
 }
 
 // openNotifier starts the flow of events, if it may.
-func (t *tree) openNotifier(ctx context.Context) {
+func (t *tree) openNotifier() {
 	if t.opt.Poll == PollAlways {
 		return
 	}
-	n, err := t.env.newNotifier()
+	n, stop, err := t.env.listen(t.intake)
 	if err != nil {
-		t.limited(err)
+		t.limited(err, t.opt.Poll)
 		return
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		t.intake.read(ctx, t.env.events(n), n.Errors)
-	}()
-	t.notifier = n
-	t.reading = func() { cancel(); <-done }
-}
-
-// limited says, once, that a limit of the kernel was met and how to raise it.
-func (t *tree) limited(err error) {
-	what := "polling what cannot be watched"
-	if t.opt.Poll == PollNever {
-		what = "changes there are not noticed, because polling is off"
-	}
-	fields := []zap.Field{zap.Error(err)}
-	if line := remedy(err); line != "" {
-		fields = append(fields, zap.String("remedy", line))
-	}
-	t.once("limit", "watch limit reached, "+what, fields...)
-}
-
-func (t *tree) once(key, msg string, fields ...zap.Field) {
-	if !t.said[key] && len(t.said) < 1000 {
-		t.said[key] = true
-		t.log.Warn(msg, fields...)
-	}
+	t.notifier, t.stop = n, stop
 }
 
 // absorb takes in what the events said and says when the relevant ones came.

@@ -30,11 +30,17 @@ func TestAnAnswerAheadCountsOnlyForTheFileThatWasChecked(t *testing.T) {
 	}}
 	start := func() { a.start(t.Context(), []string{file}) }
 
-	save("<?php 1")
-	start()
-	if _, unknown := a.take(t.Context(), []string{file}); asked != 0 || !slices.Equal(unknown, []string{file}) {
-		t.Errorf("a file that has just changed was checked ahead: unknown = %q", unknown)
+	for young := false; !young; { // until it was looked at within one tick
+		asked = 0
+		save("<?php 1")
+		id, _ := identify(file)
+		start()
+		young = time.Since(id.changed) < tick
+		if _, unknown := a.take(t.Context(), []string{file}); young && (asked != 0 || !slices.Equal(unknown, []string{file})) {
+			t.Errorf("a file that has just changed was checked ahead: unknown = %q", unknown)
+		}
 	}
+	asked = 0
 	settled()
 	start()
 	known, unknown := a.take(t.Context(), []string{file, "/other.php"})

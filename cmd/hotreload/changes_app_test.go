@@ -111,19 +111,25 @@ func hasOPcache(php []string) bool {
 	return exec.Command(php[0], append(slices.Clone(php[1:]), "-r", code)...).Run() == nil
 }
 
-// freePort is a port that nobody listens on, and that the kernel gives to nobody while a server is restarted: it takes those for
-// outgoing connections from 32768 on (ip_local_port_range).
+// freePort is a port that nobody listens on: see listenOnAPort.
 func freePort(t *testing.T) string {
 	t.Helper()
+	l, port, err := listenOnAPort()
+	must(t, err)
+	must(t, l.Close())
+	return port
+}
+
+// listenOnAPort listens on a port that the kernel gives to nobody while a server is restarted: it takes those for outgoing
+// connections from 32768 on (ip_local_port_range).
+func listenOnAPort() (l net.Listener, port string, err error) {
 	for range 100 {
-		port := strconv.Itoa(10000 + rand.IntN(20000))
-		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			must(t, l.Close())
-			return port
+		port = strconv.Itoa(10000 + rand.IntN(20000))
+		if l, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			return l, port, nil
 		}
 	}
-	t.Fatal("no port is free")
-	return ""
+	return nil, "", err
 }
 
 // run runs a program in the application's directory.

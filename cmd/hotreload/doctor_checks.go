@@ -29,6 +29,7 @@ func checks() []check {
 		{name: "opcache", run: checkOPcache},
 		{name: "ini files", run: checkINIFiles},
 		{name: "realpath", run: checkRealpath},
+		{name: "releases", run: checkReleases},
 		{name: "proxies", run: checkProxies},
 		{name: "user", run: checkUser},
 		{name: "pid file", run: checkPIDFile},

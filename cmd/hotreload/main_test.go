@@ -152,7 +152,7 @@ func cmdServed(ts *testscript.TestScript, neg bool, args []string) {
 	want, err := strconv.Atoi(args[2])
 	ts.Check(err)
 	from := regexp.MustCompile(`\d+\s*$`) // "… from worker 4211"
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	defer client.CloseIdleConnections()
 	eventually(ts, func() error {
 		seen := map[string]bool{}
@@ -188,11 +188,9 @@ func get(client *http.Client, url string) (string, error) {
 func cmdFreePort(ts *testscript.TestScript, neg bool, args []string) {
 	var open []net.Listener
 	for _, name := range args {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, port, err := listenOnAPort()
 		ts.Check(err)
 		open = append(open, l)
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		ts.Check(err)
 		ts.Setenv(name, port)
 	}
 	for _, l := range open {

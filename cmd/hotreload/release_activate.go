@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -22,15 +23,18 @@ func releaseActivateCommand() *cli.Command {
 			"Exit code 5: refused, the one before serves; 4: not verified in time, switched back; 3: a master runs that nobody can restart.",
 		Flags: changeFlags(),
 		Action: func(c *cli.Context) error {
-			name := c.Args().First()
-			if c.NArg() != 1 || name == "" {
+			args, err := argumentsOf(c)
+			if err != nil {
+				return err
+			}
+			if len(args) != 1 || args[0] == "" {
 				return usageError("hotreload release activate: say which release: its name, or its directory; `hotreload release list` has them")
 			}
 			o, err := loadRelease(c)
 			if err != nil {
 				return err
 			}
-			return o.switchTo(c, func(ch *changing) (release.Release, error) { return ch.store.Find(name) }, (*release.Turn).Activate)
+			return o.switchTo(c, func(ch *changing) (release.Release, error) { return ch.store.Find(args[0]) }, (*release.Turn).Activate)
 		},
 	}
 }
@@ -152,7 +156,7 @@ func (ch *changing) failed(ctx context.Context, err error) error {
 	if !errors.As(err, &notLive) {
 		return err
 	}
-	if serves := ch.live.serves(context.WithoutCancel(ctx)); serves != "" {
+	if serves := ch.live.serves(context.WithoutCancel(ctx)); serves != "" && !strings.Contains(err.Error(), serves) {
 		return fmt.Errorf("%w; %s", err, serves)
 	}
 	return err

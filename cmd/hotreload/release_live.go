@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/hotreload/hotreload/config"
 	"github.com/hotreload/hotreload/control"
@@ -22,10 +24,13 @@ type live struct {
 	client *control.Client // of the running hotreload; nil: there is none
 	direct bool            // a master serves that loads the current release on its own reload
 
-	last *supervisor.Outcome // of what was done last; nil: nothing had to be done
+	began time.Time           // when this began
+	last  *supervisor.Outcome // of what was done last; nil: nothing had to be done
 }
 
-func newLive(o *operation, store *release.Store) *live { return &live{o: o, store: store} }
+func newLive(o *operation, store *release.Store) *live {
+	return &live{o: o, store: store, began: time.Now()}
+}
 
 // find finds out who serves. The error says that somebody does whom nobody could make serve another release.
 func (l *live) find() error {
@@ -57,24 +62,28 @@ func (o *operation) master() bool {
 		signals.Judge(o.cfg.Server.PIDFile, signals.Expectation{Programs: programsOf(o.cfg)}).Verdict == signals.Master
 }
 
-// served reports whether what current leads to is served already. Without a hotreload nobody knows.
+// served reports whether what current leads to is served already, and nothing else is being done. Without a hotreload nobody knows.
 func (l *live) served(ctx context.Context) (bool, error) {
 	if err := l.find(); err != nil || l.client == nil {
 		return false, err
 	}
 	current, err := l.store.Current()
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
 	st, err := l.client.Status(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return false, unreachable(err)
-	}
-	if st.Release == nil {
+	case st.State != supervisor.Ready && st.State != supervisor.Degraded:
+		return false, nil
+	case st.Release == nil:
 		return false, hinted(errors.New("the running hotreload is not in release mode"), "it was started before there was a [release] section: start it again")
 	}
-	settled := st.State == supervisor.Ready || st.State == supervisor.Degraded
-	return settled && st.Release.Path == current, nil
+	return st.Release.Path == current, nil
 }
 
 // unreachable is an error of asking the running hotreload. It says nothing against a release.
@@ -108,11 +117,11 @@ func (l *live) apply(ctx context.Context) error {
 
 // ask has the running hotreload make the current release live. It runs the preflight, and asks for the health.
 func (l *live) ask(ctx context.Context) error {
-	served, err := l.served(ctx)
-	if err != nil || served {
+	current, err := l.store.Current()
+	if err != nil {
 		return err
 	}
-	reply, err := l.client.Reload(ctx, control.OperationRequest{Wait: true, Reason: l.o.who})
+	reply, err := l.client.Reload(ctx, control.OperationRequest{Wait: true, Release: current, Reason: l.o.who})
 	if err != nil {
 		return unreachable(err)
 	}
@@ -121,12 +130,24 @@ func (l *live) ask(ctx context.Context) error {
 	}
 	l.last = reply.Outcome
 	if reply.Outcome.Result != supervisor.Verified {
-		return outcomeCode(*reply.Outcome, errors.New(describe(*reply.Outcome)))
+		text := describe(*reply.Outcome)
+		if r, err := l.store.Find(l.o.cfg.Release.Current); err == nil {
+			text = strings.TrimPrefix(text, "release "+r.Name+": ") // whoever says this names it
+		}
+		return outcomeCode(*reply.Outcome, errors.New(text))
 	}
-	if served, err = l.served(ctx); err == nil && !served {
-		err = errors.New("the running hotreload says that it is done, and serves another release")
+	if l.last.Action == supervisor.None {
+		l.noticed(ctx)
 	}
-	return err
+	return nil
+}
+
+// noticed takes over what the running hotreload did by itself when it saw the switch.
+func (l *live) noticed(ctx context.Context) {
+	l.last = nil
+	if st, err := l.client.Status(ctx); err == nil && st.Last != nil && st.Last.Result == supervisor.Verified && st.Last.StartedAt.After(l.began) {
+		l.last = st.Last
+	}
 }
 
 // reload has a master reload itself that no hotreload watches.

@@ -19,22 +19,26 @@ func releaseRollbackCommand() *cli.Command {
 			"the next rollback does not lead to it; `hotreload release activate` takes the mark off.",
 		Flags: changeFlags(),
 		Action: func(c *cli.Context) error {
-			if c.NArg() > 1 {
-				return usageError("hotreload release rollback: unexpected argument %q", c.Args().Get(1))
+			args, err := argumentsOf(c)
+			if err != nil {
+				return err
+			}
+			if len(args) > 1 {
+				return usageError("hotreload release rollback: unexpected argument %q", args[1])
 			}
 			o, err := loadRelease(c)
 			if err != nil {
 				return err
 			}
-			return o.switchTo(c, func(ch *changing) (release.Release, error) { return ch.target(c.Args().First()) }, (*release.Turn).Rollback)
+			return o.switchTo(c, func(ch *changing) (release.Release, error) { return ch.target(args) }, (*release.Turn).Rollback)
 		},
 	}
 }
 
-// target is what to go back to: the release of this name, or the one that was live before.
-func (ch *changing) target(name string) (release.Release, error) {
-	if name != "" {
-		r, err := ch.store.Find(name)
+// target is what to go back to: the release that is named, or the one that was live before.
+func (ch *changing) target(args []string) (release.Release, error) {
+	if len(args) > 0 {
+		r, err := ch.store.Find(args[0])
 		if err == nil && r.Current {
 			err = fmt.Errorf("release %s is the one that is live", r.Name)
 		}

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,8 +24,13 @@ type releases struct {
 	cfg    *config.Config
 	store  *release.Store
 	run    func(*exec.Cmd) error
+	beside func(func())
+	mode   string
 	report reporter
 	log    *zap.Logger
+
+	latest atomic.Pointer[string] // the directory of what serves
+	noting sync.Mutex             // held while it is written down
 }
 
 // storeOf are the releases on disk. users is release.Options.Users.
@@ -44,14 +51,14 @@ func (s *session) releasesOf() (*releases, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &releases{cfg: s.cfg, store: store, run: s.reaper.Run, report: s.report, log: s.log}, nil
+	return &releases{cfg: s.cfg, store: store, run: s.reaper.Run, beside: s.beside, mode: string(s.mode), report: s.report, log: s.log}, nil
 }
 
 // options are supervisor.Options.Releases.
 func (r *releases) options() *supervisor.Releases {
 	return &supervisor.Releases{
 		Current: r.cfg.Release.Current, Dir: resolved(r.cfg.Release.Releases),
-		Action: actionOf(r.cfg), PerRequest: r.cfg.Server.Kind == config.KindPHPFPM,
+		Wait: r.cfg.Release.Wait, Action: actionOf(r.cfg), PerRequest: r.cfg.Server.Kind == config.KindPHPFPM,
 		Resolve: r.resolve, Fit: r.fit, Health: healthOf(r.cfg), Open: r.open,
 		Served: r.served, Fallback: r.fallback,
 	}
@@ -82,8 +89,12 @@ func (r *releases) at(path string) (supervisor.Release, error) {
 	}
 	s := r.cfg.Server
 	out := supervisor.Release{Name: r.name(path), Path: path, ID: fmt.Sprintf("%d:%d", id.dev, id.inode), Dir: r.into(path, s.Dir), PIDFile: r.into(path, s.PIDFile)}
-	for _, arg := range s.Command {
-		out.Command = append(out.Command, r.into(path, arg))
+	out.Command = s.Command
+	if actionOf(r.cfg) == supervisor.Restart { // else its workers are to load what the link leads to by then
+		out.Command = nil
+		for _, arg := range s.Command {
+			out.Command = append(out.Command, r.into(path, arg))
+		}
 	}
 	return out, nil
 }
@@ -144,16 +155,25 @@ func (r *releases) complete(ctx context.Context, path string) error {
 	}
 }
 
-// served is supervisor.Releases.Served: it is what a rollback leads to, and a later start falls back on. Who holds the turn has had
-// it served, and notes that.
+// served is supervisor.Releases.Served: it is what a rollback leads to, and a later start falls back on. The disk may take its time.
 func (r *releases) served(to supervisor.Release) {
-	turn, err := r.store.Acquire("hotreload run")
-	if err == nil {
-		err = errors.Join(turn.Record(to.Path), turn.Close())
-	}
+	r.latest.Store(&to.Path)
+	r.beside(func() {
+		r.noting.Lock()
+		defer r.noting.Unlock()
+		if err := r.note(*r.latest.Load()); err != nil {
+			r.log.Debug("which release serves is not written down", zap.Error(err))
+		}
+	})
+}
+
+// note writes down that a release serves. Who holds the turn meanwhile has had it served, and does that itself.
+func (r *releases) note(path string) error {
+	turn, err := r.store.Acquire("hotreload " + r.mode)
 	if err != nil {
-		r.log.Debug("which release serves is not written down", zap.Error(err))
+		return err
 	}
+	return errors.Join(turn.Record(path), turn.Close())
 }
 
 // fallback is supervisor.Releases.Fallback.
@@ -213,10 +233,16 @@ type follower struct {
 
 // look acts when nothing is in the way any more, and says what is when that lasts.
 func (f *follower) look(ctx context.Context) {
+	if current, err := f.store.Current(); err != nil {
+		return // it leads nowhere for now, and nothing is sent of that
+	} else if current != f.target {
+		f.target, f.since, f.told = current, time.Now(), false
+	}
 	why := f.store.Check(f.target)
 	if locked := f.store.Locked(); locked != nil && why == nil {
 		why = locked
 	}
+	target := f.target
 	late := time.Since(f.since) >= f.cfg.Release.Wait
 	switch {
 	case why == nil:
@@ -228,7 +254,7 @@ func (f *follower) look(ctx context.Context) {
 	default:
 		return
 	}
-	_, err := f.sup.Do(ctx, supervisor.Request{})
+	_, err := f.sup.Do(ctx, supervisor.Request{Release: target})
 	if err != nil && !errors.Is(err, supervisor.ErrStopping) && ctx.Err() == nil {
 		f.report.Warn(err.Error())
 	}
