@@ -121,7 +121,9 @@ func (d *deploying) run(c *cli.Context) error {
 	began := time.Now()
 	out := &deployed{Steps: []deployedStep{}, Last: []string{}}
 	words := newDeployVoice(c)
+	unheard := context.AfterFunc(soft, words.asked)
 	err := d.perform(soft, hard, c, words, out)
+	unheard()
 	words.silence()
 	out.DurationMS = milliseconds(time.Since(began))
 	if err != nil {

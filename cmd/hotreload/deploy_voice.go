@@ -86,6 +86,13 @@ func (v *deployVoice) announce() {
 	v.begun()
 }
 
+// asked says that a signal has been heard.
+func (v *deployVoice) asked() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.going("ending %s%s", v.head, v.because("once more, and it is killed; a switch is seen to its end first"))
+}
+
 func (v *deployVoice) begun() {
 	v.stop()
 	if !v.told {
