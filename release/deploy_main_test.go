@@ -15,6 +15,10 @@ import (
 
 // The test binary is the guard of commands as well, and a hotreload that deploys.
 func init() {
+	// With the race detector each process would sleep for a second when it ends.
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE")); err != nil {
+		panic(err)
+	}
 	GuardMain()
 	retryFirst, retryLongest = 5*time.Millisecond, 20*time.Millisecond
 	// deployer DIR FROM STEP deploys, resumes from step FROM ("": a new deploy), and kills itself at the step of that number.
@@ -28,7 +32,7 @@ func init() {
 			}
 			return nil
 		}
-		_, err = s.deploy(ctx, usual(args[0]), args[1])
+		_, err = s.deploy(ctx, brief(args[0]), args[1])
 		check(err)
 		os.Exit(0)
 	}
@@ -51,7 +55,7 @@ func (s *Store) deploy(ctx context.Context, d Deployment, from string) (rec Depl
 // usual is a deploy with every kind of step, whose steps can be told from what they leave behind.
 func usual(dir string) Deployment {
 	return Deployment{
-		Dir: dir, Env: []string{"PATH=" + os.Getenv("PATH")}, Keep: 2, Grace: 100 * time.Millisecond,
+		Dir: dir, Env: []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE")}, Keep: 2, Grace: 100 * time.Millisecond,
 		Steps: []Step{
 			{Name: "build", Run: "mkdir -p build/src && echo '<?php' >build/src/index.php"},
 			{Name: StepRelease, From: dir + "/build"},
@@ -63,6 +67,19 @@ func usual(dir string) Deployment {
 			{Name: StepPrune},
 		},
 	}
+}
+
+// brief is usual with only as many commands as it takes: a process each, for every step at which something is killed.
+func brief(dir string) Deployment {
+	d := usual(dir)
+	d.Steps = slices.DeleteFunc(d.Steps, func(s Step) bool { return s.Name == "build" || s.Name == "vendors" })
+	if err := os.MkdirAll(dir+"/build/src", 0o755); err != nil {
+		panic(err)
+	}
+	if err := os.WriteFile(dir+"/build/src/index.php", []byte("<?php\n"), 0o644); err != nil {
+		panic(err)
+	}
+	return d
 }
 
 // with replaces the command of a step.
