@@ -45,6 +45,7 @@ type operation struct {
 	plan      Plan
 	asked     []ask
 	boot      bool   // nobody waits for an outcome
+	ends      bool   // the old server ends, with none to take over; set by the loop
 	starts    bool   // the server is starting; set by the loop
 	bury      bool   // it only ends what a dead master left behind
 	escalated string // by the operation goroutine; read when it is done
@@ -237,7 +238,9 @@ func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
 	l.op = op
 	l.breaker.begin(op.started)
 	l.ignored = Plan{}
-	l.state = stateOf(op.plan.Action, gen != nil)
+	if !op.bury {
+		l.state = stateOf(op.plan.Action, gen != nil)
+	}
 	op.starts = gen == nil
 	w := &worker{driver: l.driver, opt: &l.opt, op: op, seq: l.seq, number: l.lastGen + 1}
 	go func() { op.done <- w.run(opCtx, gen) }()
@@ -260,7 +263,11 @@ func stateOf(a Action, running bool) State {
 }
 
 func (l *loop) progress(e Event) {
-	if e.Kind == eventStarts {
+	switch e.Kind {
+	case eventEnds:
+		l.op.ends = true
+		return
+	case eventStarts:
 		l.op.starts = true
 		return
 	}
@@ -281,7 +288,7 @@ func (l *loop) notify(e Event) {
 
 func (l *loop) status() Status {
 	st := Status{
-		Version: l.opt.Version, State: l.state, Reason: l.reason, Mode: l.opt.Mode, Kind: l.opt.Server.Kind,
+		Version: l.opt.Version, State: l.state, Ready: l.ready(), Reason: l.reason, Mode: l.opt.Mode, Kind: l.opt.Server.Kind,
 		Generation: l.lastGen, Workers: []WorkerStatus{}, Last: l.last, Owed: l.owed.Merge(l.ignored).Why(), Counters: l.counters,
 	}
 	if l.gen != nil {
@@ -302,6 +309,19 @@ func (l *loop) status() Status {
 		}
 	}
 	return st
+}
+
+// ready reports whether requests should be sent here. In a handover one server is, all the time.
+func (l *loop) ready() bool {
+	if l.gen == nil || l.op != nil && l.op.ends {
+		return false
+	}
+	select {
+	case <-l.gen.Done():
+		return false
+	default:
+	}
+	return l.state == Ready || l.state == Degraded || l.state == Reloading || l.state == Restarting
 }
 
 func masterPID(g generation) int {
