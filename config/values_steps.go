@@ -111,6 +111,8 @@ func readFrom(raw any, base string) (string, *fault) {
 func checkStep(s Step) []*fault {
 	builtin := slices.Contains(builtinSteps(), s.Name)
 	switch {
+	case s.Name == "on_failure": // its log has this name
+		return []*fault{faultf("%q is no step; it stands in [deploy]", s.Name).in("name")}
 	case !builtin && s.Run == "":
 		f := faultf("step %q needs run; built in are %s", s.Name, strings.Join(builtinSteps(), ", "))
 		if near := nearest(s.Name, builtinSteps()); near != "" {

@@ -53,8 +53,8 @@ type Deployment struct {
 	Preflight func(ctx context.Context, path string) error
 	// Apply is that of [Turn.Activate].
 	Apply Apply
-	// Health returns nil once what is live answers as it should. nil: there is nothing to ask.
-	Health func(ctx context.Context) error
+	// Health returns nil once what is live answers as it should, and what there is to say of that. nil: there is nothing to ask.
+	Health func(ctx context.Context) (did string, err error)
 	// EndStray ends all processes that have this in their environment, and says which there were. nil: that cannot be told.
 	EndStray func(ctx context.Context, variable string) ([]string, error)
 	// Report is told how it goes. nil: nobody is.
@@ -375,7 +375,7 @@ func (r *deploy) fail(ctx context.Context, i int, cause error) error {
 // goBack makes live what was before the step activate, because of cause.
 func (r *deploy) goBack(activated int, cause error) (back bool, err error) {
 	if r.rec.Before == "" {
-		return false, fmt.Errorf("%w; it stays live, as nothing was live before", cause)
+		return false, fmt.Errorf("%w, and there is no release to go back to", cause)
 	}
 	if err := r.turn.Rollback(r.Now, r.rec.Before, r.Apply); err != nil {
 		return false, fmt.Errorf("%w; going back to release %s: %w", cause, r.turn.store.labelOf(r.rec.Before), err)

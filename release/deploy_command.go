@@ -75,9 +75,9 @@ type running struct {
 }
 
 func (c shellCommand) start(out io.Writer) (*running, error) {
-	self, err := os.Executable()
+	self, err := executable()
 	if err != nil {
-		return nil, fmt.Errorf("find own executable: %w", err)
+		return nil, err
 	}
 	if _, err := os.Stat(c.dir); err != nil { // else it is the program of which it is said that it does not exist
 		return nil, fmt.Errorf("start a command: %w", err)
@@ -108,6 +108,19 @@ func (c shellCommand) start(out io.Writer) (*running, error) {
 	}()
 	go func() { p.ended <- ending(cmd.Wait()) }()
 	return p, nil
+}
+
+// executable is this program, also when its file has been replaced since: a deploy may upgrade hotreload.
+func executable() (string, error) {
+	const self = "/proc/self/exe" // of Linux (proc_pid_exe(5)): opened it is the file that runs, whatever has its name
+	if exists(self) {
+		return self, nil
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find own executable: %w", err)
+	}
+	return path, nil
 }
 
 // end has the guard end the group.

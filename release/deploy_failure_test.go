@@ -75,6 +75,7 @@ func TestDeployStepFails(t *testing.T) {
 func TestDeployResumeRefused(t *testing.T) {
 	dir, s := newSite(t)
 	none := usual(dir)
+	none.Keep = 10
 	refuse := func(d Deployment, step, release string, want ...string) *ResumeError {
 		t.Helper()
 		err := s.do(nil, func(t *Turn, serve Apply) error { _, err := t.Resume(ctx, d, step, release); return err })
@@ -113,10 +114,21 @@ func TestDeployResumeRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refuse(none, "vendors", "", "has ended well")
+	// Unless somebody says that it is meant.
+	err := s.do(nil, func(t *Turn, serve Apply) error {
+		d := none.with("vendors", "exit 4")
+		d.Apply = serve
+		rec, err := t.Resume(ctx, d, "vendors", failed.Release)
+		if rec.Release != failed.Release {
+			err = errors.Join(err, fmt.Errorf("it is release %s", rec.Release))
+		}
+		return err
+	})
+	wantError(t, err, "deploy of release "+failed.Release+": step vendors: exit status 4")
 	if err := os.RemoveAll(dir + "/releases/" + failed.Release); err != nil {
 		t.Fatal(err)
 	}
-	err := s.do(nil, func(t *Turn, _ Apply) error { _, err := t.Resume(ctx, none, "vendors", failed.Release); return err })
+	err = s.do(nil, func(t *Turn, _ Apply) error { _, err := t.Resume(ctx, none, "vendors", failed.Release); return err })
 	wantError(t, err, "resume the deploy of release "+failed.Release+": its directory is gone")
 }
 
@@ -140,7 +152,9 @@ func TestDeployResumeFromRelease(t *testing.T) {
 func TestDeployHealthFails(t *testing.T) {
 	dir, s := newSite(t)
 	d := usual(dir)
-	d.Health = func(context.Context) error { return errors.New("health: http://127.0.0.1/health answers 500") }
+	d.Health = func(context.Context) (string, error) {
+		return "", errors.New("health: http://127.0.0.1/health answers 500")
+	}
 	failed := deployFails(t, s, d, "")
 	if failed.Step != StepHealth || !failed.Back || failed.Changed || failed.Live != "2" || liveName(t, s) != "2" {
 		t.Errorf("%+v", failed)

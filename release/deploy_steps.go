@@ -102,7 +102,7 @@ func (r *deploy) health(ctx context.Context) (string, error) {
 	if r.Health == nil {
 		return "there is nothing to ask", nil
 	}
-	return "", r.Health(ctx)
+	return r.Health(ctx)
 }
 
 func (r *deploy) prune(ctx context.Context) (string, error) {

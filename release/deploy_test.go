@@ -24,7 +24,7 @@ func TestDeploy(t *testing.T) {
 	var checked []string
 	d.Preflight = func(_ context.Context, path string) error { checked = append(checked, path); return nil }
 	asked := 0
-	d.Health = func(context.Context) error { asked++; return nil }
+	d.Health = func(context.Context) (string, error) { asked++; return "", nil }
 
 	rec, err := s.deploy(ctx, d, "")
 	if err != nil {
@@ -121,13 +121,13 @@ func TestDeployFirst(t *testing.T) {
 	write(t, dir+"/shared/data/x", "x")
 	s := open(dir)
 	d := Deployment{Dir: dir, Keep: 2, Steps: []Step{{Name: StepRelease, From: dir + "/build"}, {Name: StepShared}, {Name: StepActivate}, {Name: StepHealth}, {Name: StepPrune}}}
-	d.Health = func(context.Context) error { return errBad }
+	d.Health = func(context.Context) (string, error) { return "", errBad }
 	_, err := s.deploy(ctx, d, "")
 	var failed *DeployError
 	if !errors.As(err, &failed) || failed.Step != StepHealth || failed.Back || !failed.Changed || failed.Live != failed.Release {
 		t.Fatalf("error %+v", err)
 	}
-	wantError(t, err, "it stays live, as nothing was live before")
+	wantError(t, err, "and there is no release to go back to")
 	d.Health = nil
 	if _, err := s.deploy(ctx, d, StepHealth); err != nil {
 		t.Errorf("resume: %v", err)

@@ -8,6 +8,9 @@
 //
 // One at a time may change something: whoever holds the [Turn]. Looking needs none.
 //
+// A deploy ([Turn.Deploy]) makes a new release in steps, most of them commands, and can be resumed from the step that failed. A command
+// ends when the hotreload that waits for it does, however that ends.
+//
 // What hotreload remembers lies in a directory ".hotreload" beside "current", as Deployer has its ".dep": the lock, which
 // releases were live and which of them failed, the journal, and the logs of deploys. All of it may be deleted while nothing is
 // under way; the releases themselves are the directories.

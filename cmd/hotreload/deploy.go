@@ -121,7 +121,9 @@ func (d *deploying) run(c *cli.Context) error {
 	began := time.Now()
 	out := &deployed{Steps: []deployedStep{}, Last: []string{}}
 	words := newDeployVoice(c)
+	unheard := context.AfterFunc(soft, words.asked)
 	err := d.perform(soft, hard, c, words, out)
+	unheard()
 	words.silence()
 	out.DurationMS = milliseconds(time.Since(began))
 	if err != nil {
@@ -193,12 +195,15 @@ func (d *deploying) deployment(ch *changing, words *deployVoice, hard context.Co
 		return ch.live.apply(ctx)
 	}
 	if health := healthOf(d.cfg); health != nil {
-		job.Health = func(ctx context.Context) error {
+		job.Health = func(ctx context.Context) (string, error) {
 			err := health(ctx)
-			if err != nil && ctx.Err() != nil {
-				return context.Canceled
+			switch {
+			case err != nil && ctx.Err() != nil:
+				return "", context.Canceled
+			case errors.Is(err, syscall.ECONNREFUSED) && ch.live.nobody():
+				return "nobody serves it yet", nil // the first deploy comes before the first start
 			}
-			return err
+			return "", err
 		}
 	}
 	return job
@@ -235,7 +240,13 @@ func (d *deploying) explain(err error, out *deployed) error {
 		from = release.StepActivate
 	}
 	out.Resume = d.resume(from)
-	text := fmt.Errorf("%w; %s", err, standing(failed, out.serves))
+	text := &saying{err, fmt.Sprintf("deploy of release %s: step %s: %s", failed.Release, failed.Step, causeOf(failed.Err, failed.Release, failed.Step))}
+	if failed.Interrupted {
+		text.text = err.Error()
+	}
+	if !strings.Contains(text.text, "serves on") { // the running hotreload has said it
+		text.text += "; " + standing(failed, out.serves)
+	}
 	out.Error = text.Error()
 	hint := "when that is mended: " + out.Resume
 	if failed.Interrupted {
@@ -245,6 +256,28 @@ func (d *deploying) explain(err error, out *deployed) error {
 		hint = "its output: " + failed.Log + "\n  " + hint
 	}
 	return coded(code, hinted(text, "%s", hint))
+}
+
+// saying is an error in other words.
+type saying struct {
+	err  error
+	text string
+}
+
+func (e *saying) Error() string { return e.text }
+func (e *saying) Unwrap() error { return e.err }
+
+// causeOf is why a step of the deploy of a release has failed, without their names, which are said before it.
+func causeOf(err error, name, step string) string {
+	text := err.Error()
+	var notLive *release.ActivateError
+	if errors.As(err, &notLive) {
+		text = notLive.Err.Error()
+		if notLive.Undo != nil {
+			text += fmt.Sprintf("; on the way back: %v", notLive.Undo)
+		}
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(text, "release "+name+": "), step+": ")
 }
 
 // standing says what is live after a deploy that did not come to its end.

@@ -13,7 +13,7 @@ import (
 // strayGrace is how long a process that a command has left behind may take to end after SIGTERM.
 const strayGrace = 5 * time.Second
 
-// endStray is release.Deployment.EndStray. Processes of other users cannot be looked at, unless by root, and are not found.
+// endStray is release.Deployment.EndStray. The end of ctx ends the grace. Processes of other users cannot be looked at, unless by root, and are not found.
 func endStray(ctx context.Context, variable string) ([]string, error) {
 	members := func() ([]signals.Info, error) {
 		table, err := signals.Snapshot()
@@ -43,5 +43,7 @@ func endStray(ctx context.Context, variable string) ([]string, error) {
 			break // the rest is killed
 		}
 	}
-	return names, signals.KillTree(ctx, members)
+	final, cancelFinal := context.WithTimeout(context.WithoutCancel(ctx), strayGrace)
+	defer cancelFinal()
+	return names, signals.KillTree(final, members)
 }

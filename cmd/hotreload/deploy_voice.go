@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -62,7 +63,7 @@ func (v *deployVoice) hear(p release.Progress) {
 		v.ok("%s in %s%s", v.head, took(p.Took), v.because(p.Text))
 	case release.ProgressFailed:
 		v.stop()
-		v.bad("%s after %s%s", v.head, took(p.Took), v.because(p.Err.Error()))
+		v.bad("%s after %s%s", v.head, took(p.Took), v.because(v.why(p)))
 	case release.ProgressFailure:
 		v.going("on_failure%s", v.because(p.Text))
 		v.told = true
@@ -70,11 +71,26 @@ func (v *deployVoice) hear(p release.Progress) {
 	v.fresh = p.Kind == release.ProgressOutput && p.Step != "" || p.Kind == release.ProgressFailed && v.fresh
 }
 
+// why is why a step has failed.
+func (v *deployVoice) why(p release.Progress) string {
+	if errors.Is(p.Err, context.Canceled) {
+		return "interrupted"
+	}
+	return causeOf(p.Err, p.Release, p.Step)
+}
+
 // announce says that the step has begun, unless that is clear already.
 func (v *deployVoice) announce() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.begun()
+}
+
+// asked says that a signal has been heard.
+func (v *deployVoice) asked() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.going("ending %s%s", v.head, v.because("once more, and it is killed; a switch is seen to its end first"))
 }
 
 func (v *deployVoice) begun() {
