@@ -85,7 +85,7 @@ func (o *operation) begin(ctx context.Context, c *cli.Context) (*changing, error
 	if err != nil && !errors.As(err, &damaged) {
 		return nil, err
 	}
-	if ch.turn, err = acquire(ctx, store, o.who); err != nil {
+	if ch.turn, err = acquire(ctx, store, strings.Join(append([]string{o.who}, c.Args().Slice()...), " ")); err != nil {
 		return nil, err
 	}
 	if ch.note, err = ch.turn.Recover(ctx, ch.live.apply); err != nil {

@@ -109,7 +109,10 @@ func (l *live) apply(ctx context.Context) error {
 	case l.direct:
 		err = l.reload(ctx)
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		err = &release.BlamelessError{Err: errors.New("interrupted")}
+	case errors.Is(err, context.DeadlineExceeded):
 		err = coded(exitNotVerified, fmt.Errorf("not verified within %s", took(l.o.timeout)))
 	}
 	return err
