@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -56,6 +57,9 @@ func handled(s *session) []os.Signal {
 	}
 	if s.keys != nil {
 		sigs = append(sigs, syscall.SIGTSTP, syscall.SIGCONT)
+	}
+	if s.notifier.Watches() { // SIGABRT says that we hang, and is to end us and show where
+		sigs = slices.DeleteFunc(sigs, func(sig os.Signal) bool { return sig == syscall.SIGABRT })
 	}
 	return sigs
 }
@@ -133,10 +137,10 @@ func (c *conductor) stop(why string) {
 	c.stops++
 	switch c.stops {
 	case 1:
-		c.s.report.Event(supervisor.Event{Kind: supervisor.EventStopping, Detail: why})
+		c.s.tell(supervisor.Event{Kind: supervisor.EventStopping, Detail: why})
 		c.s.stop()
 	case 2:
-		c.s.report.Event(supervisor.Event{Kind: supervisor.EventStopping, Detail: why + " again, so at once"})
+		c.s.tell(supervisor.Event{Kind: supervisor.EventStopping, Detail: why + " again, so at once"})
 		close(c.force)
 	}
 }

@@ -41,6 +41,8 @@ func TestMain(m *testing.M) {
 		"hotreload":  func() { os.Exit(execute(context.Background(), os.Args)) },
 		"fakeserver": func() { os.Exit(fakeServer(os.Args[1:])) },
 		"panicker":   panicker,
+
+		"signalprinter": printSignals,
 	})
 }
 
@@ -265,6 +267,19 @@ func cmdUntilGrep(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return err
 	})
+}
+
+// printSignals is a program that prints all signals that it gets, but those that the runtime of Go sends itself and that its children
+// cause.
+func printSignals() {
+	caught := make(chan os.Signal, 100)
+	signal.Notify(caught)
+	fmt.Println("printing", os.Getpid())
+	for sig := range caught {
+		if sig != syscall.SIGURG && sig != syscall.SIGCHLD {
+			fmt.Println("got", signals.SignalName(sig.(syscall.Signal)))
+		}
+	}
 }
 
 // fakeServer is a program of which hotreload knows nothing: it does what its arguments say.

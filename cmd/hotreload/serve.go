@@ -36,7 +36,9 @@ type session struct {
 	links  *releases       // nil: not in release mode
 	keys   *keyboard       // nil: nobody types
 	job    *job            // nil: the server gets no terminal
-	starts bool            // a server is started: none was adopted
+
+	notifier *control.Notifier // nil: no service manager wants to be told
+	starts   bool              // a server is started: none was adopted
 
 	closeSockets func() // nil: there are none of ours
 
@@ -66,6 +68,10 @@ func serve(ctx context.Context, mode supervisor.Mode, src config.Source) error {
 	s := &session{mode: mode, cfg: cfg, lock: lock, out: newOutlet(os.Stderr), reaper: signals.NewReaper()}
 	s.report, s.log = newReporter(mode, cfg, s.out)
 	s.job = newJob(mode, cfg)
+	s.notifier = control.NewNotifier(s.log)
+	if mode == supervisor.Run {
+		s.letGo()
+	}
 	if term.IsTerminal(int(os.Stderr.Fd())) && mode != supervisor.Run {
 		s.keys = openKeyboard(os.Stdin)
 	}
@@ -136,6 +142,7 @@ func (s *session) run(ctx context.Context) error {
 			s.report.Warn(err.Error())
 		}
 	})
+	s.beside(func() { s.notifier.Run(life, sup) })
 	c := newConductor(s, sup)
 	s.beside(func() { c.run(life) })
 	if watch != nil {
@@ -149,9 +156,23 @@ func (s *session) run(ctx context.Context) error {
 		}
 	}
 	if s.starts {
-		s.report.Event(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
+		s.tell(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
 	}
 	return sup.Run(stopping, c.force)
+}
+
+// letGo leaves the directory that hotreload was started in: it may be a release, or a volume, that is to be removed while we run.
+// All paths are absolute by now.
+func (s *session) letGo() {
+	if err := os.Chdir("/"); err != nil {
+		s.log.Debug("leave the working directory", zap.Error(err))
+	}
+}
+
+// tell passes an event on to everybody who wants to know.
+func (s *session) tell(e supervisor.Event) {
+	s.report.Event(e)
+	s.notifier.Event(e)
 }
 
 // plain reports whether the server is a program of which nothing is known, and which is run as if hotreload were not there.
@@ -219,7 +240,7 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	opt := supervisor.Options{
 		Mode: s.mode, Version: version, Base: cfg.Dir,
 		Reaper: s.reaper, Output: outputFor(s.mode, s.job),
-		Notify: s.report.Event, Log: s.log,
+		Notify: s.tell, Log: s.log,
 		Restart:     supervisor.Backoff{Min: cfg.Restart.BackoffMin, Max: cfg.Restart.BackoffMax},
 		MaxFailures: cfg.Restart.MaxFailures,
 	}
