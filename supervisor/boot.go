@@ -392,15 +392,12 @@ func (d *processes) start(number int, token string, home origin) (*exec.Cmd, *ou
 	if d.opt.Output.Stdin != nil {
 		cmd.Stdin = d.opt.Output.Stdin
 	}
-	cmd.SysProcAttr = d.opt.Output.place()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var sockets Sockets = noSockets{noHandover}
 	if d.opt.Handover != nil {
 		sockets = d.opt.Handover.Begin(number, cmd)
 	}
 	err = d.opt.Reaper.Start(cmd)
-	if stopped := d.opt.Output.Stopped; err == nil && stopped != nil && d.opt.Output.Foreground != nil {
-		d.opt.Reaper.OnStop(cmd, stopped)
-	}
 	sockets.Started()
 	if err != nil {
 		sockets.Retire()

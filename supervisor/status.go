@@ -16,6 +16,11 @@ const (
 	Stopped    State = "stopped"
 )
 
+// Serving reports whether a server in this state answers requests.
+func (s State) Serving() bool {
+	return s == Ready || s == Degraded || s == Reloading
+}
+
 // Result is how an operation ended.
 type Result string
 
@@ -60,7 +65,6 @@ func (o Outcome) Duration() time.Duration {
 type Status struct {
 	Version    string          `json:"version"`
 	State      State           `json:"state"`
-	Ready      bool            `json:"ready"` // a server answers requests, and is not about to be stopped
 	Reason     string          `json:"reason"`
 	Mode       Mode            `json:"mode"`
 	Kind       string          `json:"kind"`

@@ -24,14 +24,10 @@ const killTime = 10 * time.Second
 
 // bury ends what a dead master left behind. Its sockets stay open for the next one.
 func (d *processes) bury(g generation) error {
-	var patience time.Duration // workers without their master are of no use
-	if d.opt.Server.Layout == LayoutSingle {
-		patience = linger
-	}
-	short, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	now, cancel := context.WithCancel(context.Background())
+	cancel() // there is nobody left to be asked
 	g.(*tree).sockets.Abandon()
-	return d.finish(short, g.(*tree))
+	return d.finish(now, g.(*tree))
 }
 
 // end stops the tree and closes its sockets.
@@ -49,12 +45,7 @@ func (d *processes) finish(ctx context.Context, t *tree) error {
 	if ctx.Err() == nil && t.master.Alive() {
 		notWell = d.ask(ctx, t)
 	}
-	patience := linger
-	if d.opt.Server.Layout == LayoutSingle && ctx.Err() == nil {
-		d.askRest(t)
-		patience = max(patience, d.opt.Server.StopTimeout-time.Since(begin))
-	}
-	left := d.waitGone(ctx, t, patience)
+	left := d.waitGone(ctx, t, linger)
 	if len(left) > 0 {
 		if notWell == nil && ctx.Err() == nil {
 			notWell = fmt.Errorf("%d processes outlived their master %d and were killed", len(left), t.master.PID)
@@ -86,9 +77,8 @@ func (d *processes) ask(ctx context.Context, t *tree) error {
 			}
 			return fmt.Errorf("send %s to master %d: %w", signals.SignalName(step.sig), t.master.PID, err)
 		}
-		if info, err := t.master.Info(); err == nil {
-			goOn(info)
-		}
+		// A stopped process takes its signal when it goes on.
+		_ = t.master.Signal(syscall.SIGCONT)
 		wait, cancel := context.WithTimeout(ctx, step.wait)
 		nudge := time.AfterFunc(linger, func() { d.nudge(wait, t) })
 		err := t.master.Wait(wait)
@@ -102,30 +92,6 @@ func (d *processes) ask(ctx context.Context, t *tree) error {
 		}
 	}
 	return fmt.Errorf("the server did not stop within %s and was killed", s.StopTimeout)
-}
-
-// askRest has what a program leaves behind end by itself: a shell that was told to stop does not tell what it has started. Of any program
-// nothing more is known than that SIGTERM ends it. Each process is told once.
-func (d *processes) askRest(t *tree) {
-	left, err := t.everybody()
-	if err != nil {
-		return // it is ended by force
-	}
-	for _, info := range left {
-		if info.Process == t.master || d.spares(info.PID) {
-			continue
-		}
-		if err := info.Signal(syscall.SIGTERM); err == nil {
-			goOn(info)
-		}
-	}
-}
-
-// goOn continues a process that is stopped: it takes its signals only then.
-func goOn(info signals.Info) {
-	if info.State == 'T' {
-		_ = info.Signal(syscall.SIGCONT) // else it has ended
-	}
 }
 
 // nudge ends a Swoole server whose master does not act on its signal: one that has a timer of its own never leaves its event loop

@@ -200,7 +200,7 @@ func (l *live) serves(ctx context.Context) string {
 	if err != nil || st.Release == nil {
 		return ""
 	}
-	if !st.Ready {
+	if !st.State.Serving() {
 		return fmt.Sprintf("the server is %s", st.State)
 	}
 	return fmt.Sprintf("release %s serves", st.Release.Name)

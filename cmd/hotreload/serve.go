@@ -35,7 +35,6 @@ type session struct {
 	code   *code           // nil: nothing is watched
 	links  *releases       // nil: not in release mode
 	keys   *keyboard       // nil: nobody types
-	job    *job            // nil: the server gets no terminal
 	starts bool            // a server is started: none was adopted
 
 	closeSockets func() // nil: there are none of ours
@@ -65,7 +64,6 @@ func serve(ctx context.Context, mode supervisor.Mode, src config.Source) error {
 	}
 	s := &session{mode: mode, cfg: cfg, lock: lock, out: newOutlet(os.Stderr), reaper: signals.NewReaper()}
 	s.report, s.log = newReporter(mode, cfg, s.out)
-	s.job = newJob(mode, cfg)
 	if term.IsTerminal(int(os.Stderr.Fd())) && mode != supervisor.Run {
 		s.keys = openKeyboard(os.Stdin)
 	}
@@ -103,7 +101,6 @@ func (s *session) run(ctx context.Context) error {
 	stopping, stop := context.WithCancel(ctx)
 	s.life, s.stop = life, stop
 	defer s.keys.leave() // also when a panic passes
-	defer s.job.leave()
 	defer s.all.Wait()
 	defer end()
 	defer s.clear() // also when nothing was started
@@ -111,11 +108,7 @@ func (s *session) run(ctx context.Context) error {
 	if err := signals.BecomeSubreaper(); err != nil {
 		s.log.Debug("orphans will not be found", zap.Error(err))
 	}
-	s.beside(func() {
-		if err := s.reaper.Serve(life); err != nil && life.Err() == nil {
-			s.report.Warn("zombies are not reaped any more: " + err.Error())
-		}
-	})
+	s.beside(func() { _ = s.reaper.Serve(life) }) // it ends with life
 	watch, err := s.watcher(life)
 	if err != nil {
 		return err
@@ -152,11 +145,6 @@ func (s *session) run(ctx context.Context) error {
 		s.report.Event(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
 	}
 	return sup.Run(stopping, c.force)
-}
-
-// plain reports whether the server is a program of which nothing is known, and which is run as if hotreload were not there.
-func (s *session) plain() bool {
-	return s.mode == supervisor.Run && s.cfg.Server.Kind == config.KindNone
 }
 
 // beside runs f until the session ends.
@@ -218,7 +206,7 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	cfg := s.cfg
 	opt := supervisor.Options{
 		Mode: s.mode, Version: version, Base: cfg.Dir,
-		Reaper: s.reaper, Output: outputFor(s.mode, s.job),
+		Reaper: s.reaper, Output: outputFor(s.mode),
 		Notify: s.report.Event, Log: s.log,
 		Restart:     supervisor.Backoff{Min: cfg.Restart.BackoffMin, Max: cfg.Restart.BackoffMax},
 		MaxFailures: cfg.Restart.MaxFailures,

@@ -102,10 +102,7 @@ func environment(cfg *config.Config, more []string) []string {
 }
 
 // outputFor decides where the server's output goes, and what it reads.
-func outputFor(mode supervisor.Mode, j *job) supervisor.Output {
-	if j != nil {
-		return supervisor.Output{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Foreground: j.tty, Stopped: j.stopped}
-	}
+func outputFor(mode supervisor.Mode) supervisor.Output {
 	out := supervisor.Output{
 		Stdout: os.Stdout, Stderr: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stdout.Fd())),

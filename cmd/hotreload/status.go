@@ -54,7 +54,7 @@ func status(c *cli.Context) error {
 	case !c.Bool("ready"):
 		err = writeStatus(c.App.Writer, st, time.Now())
 	}
-	if err == nil && c.Bool("ready") && !st.Ready {
+	if err == nil && c.Bool("ready") && !st.State.Serving() {
 		return coded(exitFailed, nil)
 	}
 	return err
