@@ -38,7 +38,6 @@ type image struct {
 	readOnly bool     // its root file system; dir/runtime is not
 	env      []string // besides PATH
 	session  bool     // the first process leads a session, with its standard input as the terminal
-	script   string   // run by a shell before hotreload, as root
 }
 
 // shown is what a program prints, and stays readable.
@@ -79,7 +78,7 @@ func appDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	for name, mode := range map[string]os.FileMode{"": 0o755, "bin": 0o755, "runtime": 0o777, "xdg": 0o700} {
+	for name, mode := range map[string]os.FileMode{"": 0o755, "bin": 0o755, "runtime": 0o777} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(path, mode), os.Chmod(path, mode)); err != nil {
 			t.Fatal(err)
@@ -122,16 +121,16 @@ func (m image) command(args []string) *exec.Cmd {
 	if m.bare {
 		cmd := exec.Command(filepath.Join(m.dir, "bin", args[0]), args[1:]...)
 		cmd.Args[0], cmd.Dir = args[0], m.dir
-		cmd.Env = append(append(os.Environ(), "PATH="+filepath.Join(m.dir, "bin")+":"+os.Getenv("PATH"), "XDG_RUNTIME_DIR="+filepath.Join(m.dir, "xdg")), m.env...)
+		cmd.Env = append(append(os.Environ(), "PATH="+filepath.Join(m.dir, "bin")+":"+os.Getenv("PATH"), "XDG_RUNTIME_DIR="+m.dir), m.env...)
 		return cmd
 	}
-	script := "set -e\ncd \"$DIR\"\n"
+	script := "set -e\ncd \"$DIR\"\nmount -t tmpfs tmpfs /run\nmount -t tmpfs -o mode=1777 tmpfs /dev/shm\n"
 	if m.readOnly {
 		// Each on its own: what is mounted elsewhere stays writable, as a volume does.
 		script += "mount -t tmpfs -o mode=777 tmpfs \"$DIR/runtime\"\n" +
-			"for d in / /tmp /run /var /var/tmp; do if mountpoint -q $d; then mount -o remount,bind,ro $d; fi; done\n"
+			"for d in / /run /tmp /var /var/tmp; do if mountpoint -q $d; then mount -o remount,bind,ro $d; fi; done\n"
 	}
-	script += m.script + "\nexec "
+	script += "exec "
 	if m.session {
 		script += "setsid --ctty "
 	}
