@@ -37,6 +37,9 @@ func TestMain(m *testing.M) {
 	if supervisor.RelayMain() {
 		return
 	}
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // for the processes that tests start
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"hotreload":  func() { os.Exit(execute(context.Background(), os.Args)) },
 		"fakeserver": func() { os.Exit(fakeServer(os.Args[1:])) },
@@ -67,6 +70,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PREFORK", prefork)
 			env.Setenv("PREFORK_WORKERS", "3")
 			env.Setenv("LC_ALL", "C.UTF-8")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else the race detector sleeps for a second in every process that ends
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
