@@ -7,10 +7,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // deployer is a way to deploy what was committed last. It returns its exit code, and what it has printed.
 type deployer func() (code int, text string)
+
+// nextSecond waits until a release that is named after the time gets another name than the one before.
+func nextSecond() {
+	now := time.Now()
+	time.Sleep(time.Until(now.Truncate(time.Second).Add(time.Second)))
+}
 
 // tryDeploys deploys a release that works, one that does not, and one that does again.
 func (s *site) tryDeploys(deploy deployer, refused int) {
@@ -24,6 +31,7 @@ func (s *site) tryDeploys(deploy deployer, refused int) {
 	s.complete(second, revision)
 
 	s.release("v3", true)
+	nextSecond()
 	code, text = deploy()
 	if code != refused || !strings.Contains(text, "no database") {
 		s.t.Fatalf("a release that does not start: exit code %d, want %d and the reason\n%s", code, refused, text)
@@ -33,6 +41,7 @@ func (s *site) tryDeploys(deploy deployer, refused int) {
 	}
 
 	revision = s.release("v4", false)
+	nextSecond()
 	code, text = deploy()
 	if code != 0 {
 		s.t.Fatalf("mended: exit code %d\n%s", code, text)
@@ -110,8 +119,10 @@ func TestEnvoyerHookAfterActivation(t *testing.T) {
 func (s *site) newRelease(number int) string {
 	s.t.Helper()
 	release := filepath.Join(s.dir, "releases", fmt.Sprint(20261122100000+number))
-	s.must(s.dir, "sh", "-c", `cp -r "$1" "$2" && mkdir -p "$2/runtime" && ln -s ../../shared/.env "$2/.env" && ln -s ../../../shared/runtime/logs "$2/runtime/logs"`,
-		"sh", s.source(), release)
+	s.must(s.dir, "cp", "-r", s.source(), release)
+	s.must(release, "mkdir", "-p", "runtime")
+	s.must(release, "ln", "-s", "../../shared/.env", ".env")
+	s.must(release, "ln", "-s", "../../../shared/runtime/logs", "runtime/logs")
 	return release
 }
 
@@ -178,7 +189,8 @@ func TestDeployerRecipeOnTwoHosts(t *testing.T) {
 	t.Parallel()
 	dep := dep(t)
 	one, two := newSite(t), newSite(t)
-	recipe := one.recipe("deployer/deploy.php", "git@example.com:acme/app.git", one.source(), "host('app.example.com')", "localhost('one', 'two')",
+	recipe := one.recipe("deployer/deploy.php",
+		"git@example.com:acme/app.git", one.source(), "host('app.example.com')", "localhost('one', 'two')",
 		"->set('deploy_path', '/srv/app')", "->set('deploy_path', fn () => ['one' => '"+one.dir+"', 'two' => '"+two.dir+"'][currentHost()->getAlias()])")
 	run := func(args ...string) (int, string) {
 		return one.run(one.home, "php", append([]string{dep, "-f", recipe}, args...)...)
@@ -226,6 +238,7 @@ func TestCapistranoRecipe(t *testing.T) {
 		return s.run(dir, "cap", append([]string{"production"}, args...)...)
 	}
 	s.tryDeploys(func() (int, string) { return run("deploy") }, 1)
+	s.operations(3)
 
 	if code, text := run("deploy:rollback"); code != 0 {
 		t.Errorf("exit code %d of a rollback\n%s", code, text)

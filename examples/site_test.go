@@ -71,7 +71,8 @@ func newSite(t *testing.T, programs ...string) *site {
 	}
 	t.Cleanup(func() { os.RemoveAll(root) })
 	s := &site{t: t, dir: filepath.Join(root, "app"), home: filepath.Join(root, "home"), port: freePort(t), out: &output{}}
-	s.env = append(os.Environ(), "PATH="+binDir+":"+os.Getenv("PATH"), "HOME="+s.home, "XDG_RUNTIME_DIR="+root, "LC_ALL=C.UTF-8", "CI=true",
+	s.env = append(os.Environ(),
+		"PATH="+binDir+":"+os.Getenv("PATH"), "HOME="+s.home, "XDG_RUNTIME_DIR="+root, "LC_ALL=C.UTF-8", "CI=true",
 		"PREFORK_PORT="+s.port, "PREFORK_WORKERS=2", "PREFORK_TASKS=1",
 		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@localhost", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@localhost", "GIT_CONFIG_NOSYSTEM=1")
 	for _, dir := range []string{s.home, s.dir + "/releases", s.dir + "/shared/runtime/logs"} {
@@ -80,8 +81,12 @@ func newSite(t *testing.T, programs ...string) *site {
 		}
 	}
 	s.write(s.dir+"/shared/.env", "APP_ENV=prod\n")
-	s.write(s.dir+"/hotreload.toml", s.adapt("hotreload.toml", `kind = "hyperf"`, `kind = "swoole"`, "/run/hotreload/app.sock", s.dir+"/sock",
-		"127.0.0.1:9501", "127.0.0.1:"+s.port, `[["php", "bin/hyperf.php", "list"]]`, `[["sh", "-c", "php bin/hyperf.php list && test ! -e ../../refuse"]]`, `php bin/hyperf.php migrate --force`, "echo migrated >migrated"))
+	s.write(s.dir+"/hotreload.toml", s.adapt("hotreload.toml",
+		`kind = "hyperf"`, `kind = "swoole"`,
+		"/run/hotreload/app.sock", s.dir+"/sock",
+		"127.0.0.1:9501", "127.0.0.1:"+s.port,
+		`[["php", "bin/hyperf.php", "list"]]`, `[["sh", "-c", "php bin/hyperf.php list && test ! -e ../../refuse"]]`,
+		"php bin/hyperf.php migrate --force", "echo migrated >migrated"))
 	s.must(s.home, "git", "init", "-q", "-b", "main", "source")
 	if err := os.CopyFS(s.source(), os.DirFS(k.dir)); err != nil {
 		t.Fatal(err)

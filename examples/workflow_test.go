@@ -107,7 +107,10 @@ func (s *site) workflowDeployer(file string) deployer {
 	s.write(bin+"/ssh", fakeSSH)
 	w := parseWorkflow(s.t, s.adapt(file))
 	return func() (int, string) {
-		env := map[string]string{"GITHUB_SHA": s.head(), "GITHUB_ENV": filepath.Join(s.home, "github.env"), "PATH": bin + ":" + binDir + ":" + os.Getenv("PATH")}
+		env := map[string]string{
+			"GITHUB_SHA": s.head(), "GITHUB_ENV": filepath.Join(s.home, "github.env"),
+			"PATH": bin + ":" + binDir + ":" + os.Getenv("PATH"),
+		}
 		var said strings.Builder
 		for _, job := range w.Jobs {
 			maps.Copy(env, job.Env)
