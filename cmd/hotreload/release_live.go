@@ -74,6 +74,14 @@ func (l *live) served(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	return l.serving(ctx, current)
+}
+
+// serving reports whether the release in a directory is what is served.
+func (l *live) serving(ctx context.Context, dir string) (bool, error) {
+	if err := l.find(); err != nil || l.client == nil {
+		return false, err
+	}
 	st, err := l.client.Status(ctx)
 	switch {
 	case err != nil:
@@ -83,7 +91,7 @@ func (l *live) served(ctx context.Context) (bool, error) {
 	case st.Release == nil:
 		return false, hinted(errors.New("the running hotreload is not in release mode"), "it was started before there was a [release] section: start it again")
 	}
-	return st.Release.Path == current, nil
+	return st.Release.Path == dir, nil
 }
 
 // unreachable is an error of asking the running hotreload. It says nothing against a release.
