@@ -49,7 +49,7 @@ tools-php:
 
 .PHONY: tools-test
 tools-test:
-	@sh .ci/need php:php-cli 'php-fpm*:php-fpm' git:git gcc:gcc
+	@sh .ci/need php:php-cli 'php-fpm*:php-fpm' git:git gcc:gcc rsync:rsync cap:capistrano
 
 .PHONY: tools-bench
 tools-bench:

@@ -48,19 +48,22 @@ type runtimeDirs struct {
 	temp   string // of this environment
 	users  string // "/run/user"
 	shared string // "/tmp"
+	memory string // "/dev/shm"
 }
 
 func realDirs() runtimeDirs {
-	return runtimeDirs{getenv: os.Getenv, uid: os.Geteuid(), system: "/run/hotreload", temp: os.TempDir(), users: "/run/user", shared: "/tmp"}
+	return runtimeDirs{getenv: os.Getenv, uid: os.Geteuid(), system: "/run/hotreload", temp: os.TempDir(), users: "/run/user", shared: "/tmp", memory: "/dev/shm"}
 }
 
-// candidates are the directories for sockets, the preferred first.
+// candidates are the directories for sockets, the preferred first. The last one is there for containers with a read-only root file
+// system, in which runtimes leave nothing else writable.
 func (d runtimeDirs) candidates() []string {
 	var dirs []string
 	if xdg := d.getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(xdg) {
 		dirs = append(dirs, filepath.Join(xdg, "hotreload"))
 	}
-	return append(dirs, d.system, filepath.Join(d.temp, "hotreload-"+strconv.Itoa(d.uid)))
+	ours := "hotreload-" + strconv.Itoa(d.uid)
+	return append(dirs, d.system, filepath.Join(d.temp, ours), filepath.Join(d.memory, ours))
 }
 
 // all are the candidates and those that another environment would lead to: a client in cron, under sudo or in docker exec
@@ -69,7 +72,18 @@ func (d runtimeDirs) all() []string {
 	user := strconv.Itoa(d.uid)
 	dirs := append(d.candidates(), filepath.Join(d.users, user, "hotreload"), filepath.Join(d.shared, "hotreload-"+user))
 	slices.Sort(dirs)
-	return slices.DeleteFunc(slices.Compact(dirs), func(dir string) bool { return d.ours(dir) != nil })
+	return slices.DeleteFunc(slices.Compact(dirs), func(dir string) bool { return !d.trusts(dir) })
+}
+
+// trusts reports whether a hotreload that runs in dir is one to talk to: our own, or, for root, that of the user whom the system has
+// given its runtime directory to (RuntimeDirectory= and User= of a systemd unit).
+func (d runtimeDirs) trusts(dir string) bool {
+	err := d.ours(dir)
+	if err == nil || d.uid != 0 || dir != d.system {
+		return err == nil
+	}
+	st, err := os.Lstat(dir)
+	return err == nil && st.IsDir() && st.Mode().Perm()&0o022 == 0
 }
 
 // errUnsafe says that somebody else could put files into a directory.

@@ -30,6 +30,7 @@ func testDirs(t *testing.T) runtimeDirs {
 		temp:   filepath.Join(root, "tmp"),
 		users:  filepath.Join(root, "users"),
 		shared: filepath.Join(root, "tmp"),
+		memory: filepath.Join(root, "shm"),
 	}
 }
 
@@ -49,6 +50,14 @@ func TestLocateTakesTheFirstDirectoryThatIsOurs(t *testing.T) {
 			mkdir(t, filepath.Dir(d.system), 0o755)
 		}, "run/hotreload"},
 		"the temporary directory": {func(t *testing.T, d *runtimeDirs) { *d = d.withoutXDG() }, "tmp/hotreload-"},
+		"memory, where nothing else can be written": {func(t *testing.T, d *runtimeDirs) {
+			*d = d.withoutXDG()
+			mkdir(t, d.memory, 0o777)
+			// A directory that does not exist is as good as one on a read-only file system, which root could not be kept from writing to.
+			if err := os.Remove(d.temp); err != nil {
+				t.Fatal(err)
+			}
+		}, "shm/hotreload-"},
 		"a relative XDG_RUNTIME_DIR is none": {func(t *testing.T, d *runtimeDirs) {
 			d.getenv = func(string) string { return "xdg" }
 		}, "tmp/hotreload-"},

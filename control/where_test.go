@@ -76,3 +76,43 @@ func TestOwnerOfAPlace(t *testing.T) {
 		t.Errorf("after the release: %v", err)
 	}
 }
+
+// Root finds the hotreload of a service whose user got the system's runtime directory, and nobody else's.
+func TestRootFindsTheHotreloadOfAService(t *testing.T) {
+	d := testDirs(t).withoutXDG()
+	mkdir(t, d.system, 0o755)
+	service := os.Geteuid()
+	if service == 0 {
+		service = 65534
+		for _, dir := range []string{d.system, d.temp} {
+			if err := os.Chown(dir, service, -1); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p := Project{PIDFile: "/srv/app/server.pid"}
+	l, err := acquire(p.in(d.system))
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := l.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	find := func(uid int) error {
+		d.uid = uid
+		_, err := p.find(d)
+		return err
+	}
+	if err := find(0); err != nil {
+		t.Errorf("root: %v", err)
+	}
+	if err := find(service + 1); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("another user: %v", err)
+	}
+	chmod(t, d.system, 0o777)
+	if err := find(0); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("anybody could have put it there: %v", err)
+	}
+}

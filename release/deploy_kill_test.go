@@ -196,18 +196,8 @@ func TestDeployFullAtEveryStep(t *testing.T) {
 
 // A real file system that is full while the release is copied: nothing that looks complete is left, and live is untouched.
 func TestDeployFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root may mount")
-	}
 	mount := t.TempDir()
-	if err := syscall.Mount("tmpfs", mount, "tmpfs", 0, "size=2m"); err != nil {
-		t.Skipf("mounting is not permitted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(mount, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	tmpfs(t, mount, "size=2m")
 	from := t.TempDir()
 	write(t, from+"/REVISION", "from the build")
 	write(t, from+"/a", strings.Repeat("x", 200<<10))

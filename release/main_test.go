@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 		role(os.Args[1:])
 		return
 	}
+	check(os.Setenv("GORACE", "atexit_sleep_ms=0")) // else the race detector sleeps for a second in every process that ends
 	os.Exit(m.Run())
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -73,21 +72,11 @@ func TestShareStaysInTheRelease(t *testing.T) {
 
 // From one file system to another.
 func TestShareAcrossFileSystems(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root may mount")
-	}
 	dir, s := newSite(t)
 	if err := os.Mkdir(dir+"/shared", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", dir+"/shared", "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("mounting is not permitted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir+"/shared", 0); err != nil {
-			t.Error(err)
-		}
-	})
+	tmpfs(t, dir+"/shared", "size=1m")
 	bring(t, dir+"/releases/3", "data", "secret")
 	if err := os.Chmod(dir+"/releases/3/.env", 0o600); err != nil {
 		t.Fatal(err)

@@ -151,6 +151,15 @@ func (r *Reaper) Wait(cmd *exec.Cmd) error { return cmd.Wait() }
 // Run starts cmd and waits for it.
 func (r *Reaper) Run(cmd *exec.Cmd) error { return cmd.Run() }
 
+// OnStop is not possible on macOS: nobody is told.
+func (r *Reaper) OnStop(*exec.Cmd, func(syscall.Signal)) {}
+
+// AllowBackgroundWrites does nothing on macOS.
+func AllowBackgroundWrites() {}
+
+// SetForegroundGroup is not possible on macOS.
+func SetForegroundGroup(*os.File, int) error { return notHere("setting the foreground process group") }
+
 // Serve waits for ctx.
 func (r *Reaper) Serve(ctx context.Context) error {
 	<-ctx.Done()

@@ -32,27 +32,32 @@ func BecomeSubreaper() error {
 // What a child started by os/exec inherits of signals: handlers of Go are reset to the
 // default; what was ignored when this program was started (SIGHUP under
 // nohup, SIGINT after "&" in a script) or by signal.Ignore stays ignored, unless
-// signal.Notify was called for it; the signal mask is the one this program was
-// started with, which is empty unless the parent forgot its own.
+// signal.Notify was called for it; no signal is blocked, also when this program was
+// started with some blocked.
 type Reaper struct {
 	// mu makes fork and registration one step: a child that dies at once must not
 	// be taken for an orphan.
 	mu       sync.Mutex
 	children map[int]*exec.Cmd
+	stops    map[*exec.Cmd]func(syscall.Signal) // whom to tell when it is stopped
 
 	waited chan struct{} // a child was waited for: its pid may be an orphan's now
 }
 
 // NewReaper returns a Reaper that knows no children.
 func NewReaper() *Reaper {
-	return &Reaper{children: make(map[int]*exec.Cmd), waited: make(chan struct{}, 1)}
+	return &Reaper{
+		children: make(map[int]*exec.Cmd),
+		stops:    make(map[*exec.Cmd]func(syscall.Signal)),
+		waited:   make(chan struct{}, 1),
+	}
 }
 
 // Start is cmd.Start. [Reaper.Wait] must follow it.
 func (r *Reaper) Start(cmd *exec.Cmd) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := cmd.Start(); err != nil {
+	if err := unblocked(cmd.Start); err != nil {
 		return err
 	}
 	r.children[cmd.Process.Pid] = cmd
@@ -69,6 +74,7 @@ func (r *Reaper) Wait(cmd *exec.Cmd) error {
 	if r.children[cmd.Process.Pid] == cmd { // else the pid is that of a later child already
 		delete(r.children, cmd.Process.Pid)
 	}
+	delete(r.stops, cmd)
 	r.mu.Unlock()
 	select {
 	case r.waited <- struct{}{}:
@@ -85,6 +91,15 @@ func (r *Reaper) Run(cmd *exec.Cmd) error {
 	return r.Wait(cmd)
 }
 
+// OnStop has stopped called with the signal whenever cmd, which Start has started and
+// Wait has not been called for, is stopped by one. Serve calls it, so it must not
+// wait; what is stopped may have been continued, or have ended, by then.
+func (r *Reaper) OnStop(cmd *exec.Cmd, stopped func(syscall.Signal)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stops[cmd] = stopped
+}
+
 // Serve reaps until ctx ends, and returns its error. Nothing is polled: each
 // SIGCHLD that finds the channel full belongs to a zombie that the pending round
 // will see.
@@ -96,6 +111,7 @@ func (r *Reaper) Serve(ctx context.Context) error {
 		if err := r.reap(); err != nil {
 			return err
 		}
+		r.tellStops()
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -155,6 +171,21 @@ func (r *Reaper) reapListed() error {
 	return nil
 }
 
+// tellStops tells of the children that were stopped since it last looked.
+func (r *Reaper) tellStops() {
+	var calls []func()
+	r.mu.Lock()
+	for cmd, stopped := range r.stops {
+		if sig := takeStop(cmd.Process.Pid); sig != 0 {
+			calls = append(calls, func() { stopped(sig) })
+		}
+	}
+	r.mu.Unlock()
+	for _, call := range calls {
+		call()
+	}
+}
+
 func zombieChildren() ([]int, error) {
 	self := os.Getpid()
 	pids, complete, err := childrenOf(self)
@@ -192,11 +223,29 @@ func peekZombie() (int, error) {
 	if err != nil {
 		return 0, os.NewSyscallError("waitid", err)
 	}
-	// x/sys has no name for si_pid: it starts the union behind three ints, which
-	// is aligned like a pointer (siginfo_t in asm-generic/siginfo.h).
+	pid, _ := childOf(&info)
+	return pid, nil
+}
+
+// takeStop returns the signal that a child was stopped by since this was last asked, 0 when it was not.
+func takeStop(pid int) syscall.Signal {
+	var info unix.Siginfo
+	err := ignoringEINTR(func() error {
+		return unix.Waitid(unix.P_PID, pid, &info, unix.WSTOPPED|unix.WNOHANG|unix.WALL, nil)
+	})
+	if stopped, status := childOf(&info); err == nil && stopped != 0 {
+		return syscall.Signal(status)
+	}
+	return 0 // it has ended, or it runs
+}
+
+// childOf reads si_pid and si_status, which x/sys has no names for: they are in the union behind three ints, which is aligned
+// like a pointer, with si_uid between them (siginfo_t in asm-generic/siginfo.h).
+func childOf(info *unix.Siginfo) (pid, status int) {
 	const align = unsafe.Sizeof(uintptr(0))
 	const offset = (unsafe.Offsetof(info.Code) + unsafe.Sizeof(info.Code) + align - 1) &^ (align - 1)
-	return int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), offset))), nil
+	child := (*struct{ pid, uid, status int32 })(unsafe.Add(unsafe.Pointer(info), offset))
+	return int(child.pid), int(child.status)
 }
 
 func reapOne(pid int) error {

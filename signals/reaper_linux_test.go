@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const orphans = "300"
@@ -45,13 +48,13 @@ func runReaper(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
-// What a child started by os/exec finds: no blocked signals, no handlers, and of what
+// What a child that a Reaper starts finds: no blocked signals, no handlers, and of what
 // was ignored only what this program has not asked for itself.
 func TestChildSignals(t *testing.T) {
 	show := command("show-status")
 	cmd := exec.Command("sh", "-c", `trap "" INT HUP; exec "$0"`, show.Path)
 	cmd.Env, cmd.Stderr = show.Env, os.Stderr
-	out, err := cmd.Output()
+	out, err := outputBlocking(cmd, unix.SIGTERM, unix.SIGUSR1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +73,68 @@ func TestChildSignals(t *testing.T) {
 	}
 	if status.ignored.Has(syscall.SIGPIPE) || status.ignored.Has(syscall.SIGCHLD) {
 		t.Errorf("ignored: %x", status.ignored)
+	}
+}
+
+// outputBlocking is cmd.Output of a program that is started with these signals blocked.
+func outputBlocking(cmd *exec.Cmd, sigs ...unix.Signal) ([]byte, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var set, before unix.Sigset_t
+	for _, sig := range sigs {
+		set.Val[0] |= 1 << (sig - 1)
+	}
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &set, &before); err != nil {
+		return nil, err
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+	return cmd.Output()
+}
+
+func TestReaperTellsOfStops(t *testing.T) {
+	r := NewReaper()
+	served := make(chan error, 1)
+	go func() { served <- r.Serve(t.Context()) }()
+	stopped := make(chan syscall.Signal, 1)
+	child := command("sleep")
+	child.Stdin = nil
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // signals of a terminal do not stop a group that nobody could continue
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(child); err != nil {
+		t.Fatal(err)
+	}
+	r.OnStop(child, func(sig syscall.Signal) { stopped <- sig })
+	p, err := Lookup(child.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGTTIN, syscall.SIGTSTP} {
+		if err := p.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case have := <-stopped:
+			if have != sig {
+				t.Errorf("stopped by %s, want %s", SignalName(have), SignalName(sig))
+			}
+		case err := <-served:
+			t.Fatal(err)
+		case <-time.After(patience):
+			t.Fatalf("nobody was told of %s", SignalName(sig))
+		}
+		if err := p.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stdin.Close()
+	if err := r.Wait(child); err != nil {
+		t.Error(err)
+	}
+	if len(r.stops) != 0 {
+		t.Errorf("still to be told: %v", r.stops)
 	}
 }
 

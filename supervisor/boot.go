@@ -392,12 +392,15 @@ func (d *processes) start(number int, token string, home origin) (*exec.Cmd, *ou
 	if d.opt.Output.Stdin != nil {
 		cmd.Stdin = d.opt.Output.Stdin
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = d.opt.Output.place()
 	var sockets Sockets = noSockets{noHandover}
 	if d.opt.Handover != nil {
 		sockets = d.opt.Handover.Begin(number, cmd)
 	}
 	err = d.opt.Reaper.Start(cmd)
+	if stopped := d.opt.Output.Stopped; err == nil && stopped != nil && d.opt.Output.Foreground != nil {
+		d.opt.Reaper.OnStop(cmd, stopped)
+	}
 	sockets.Started()
 	if err != nil {
 		sockets.Retire()

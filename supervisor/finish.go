@@ -15,8 +15,11 @@ func (l *loop) finish(ctx context.Context, force <-chan struct{}) error {
 	defer cancel()
 	done := make(chan error, 1)
 	op, gen := l.op, l.gen
-	go func() { done <- l.wind(forced, op, gen) }()
 	l.state, l.reason = Stopped, "stopping"
+	if len(l.stopping) > 0 {
+		l.notify(Event{Kind: EventStopping, Detail: "on request"})
+	}
+	go func() { done <- l.wind(forced, op, gen) }()
 	for {
 		select {
 		case err := <-done:

@@ -48,6 +48,7 @@ type operation struct {
 	plan      Plan
 	asked     []ask
 	boot      bool     // nobody waits for an outcome
+	ends      bool     // the old server ends, with none to take over; set by the loop
 	starts    bool     // the server is starting; set by the loop
 	bury      bool     // it only ends what a dead master left behind
 	wanted    bool     // somebody asked for it: it is no mere answer to a switch of the link
@@ -255,7 +256,7 @@ func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
 	l.op = op
 	l.breaker.begin(op.started)
 	l.ignored = Plan{}
-	if gen == nil || op.plan.Action != None {
+	if !op.bury && (gen == nil || op.plan.Action != None) {
 		l.state = stateOf(op.plan.Action, gen != nil)
 	}
 	op.starts = gen == nil
@@ -281,6 +282,9 @@ func stateOf(a Action, running bool) State {
 
 func (l *loop) progress(e Event) {
 	switch e.Kind {
+	case eventEnds:
+		l.op.ends = true
+		return
 	case eventStarts:
 		l.op.starts = true
 		return
@@ -308,7 +312,7 @@ func (l *loop) notify(e Event) {
 
 func (l *loop) status() Status {
 	st := Status{
-		Version: l.opt.Version, State: l.state, Reason: l.reason, Mode: l.opt.Mode, Kind: l.opt.Server.Kind,
+		Version: l.opt.Version, State: l.state, Ready: l.ready(), Reason: l.reason, Mode: l.opt.Mode, Kind: l.opt.Server.Kind,
 		Generation: l.lastGen, Workers: []WorkerStatus{}, Last: l.last, Owed: l.owed.Merge(l.ignored).Why(), Counters: l.counters,
 	}
 	if l.gen != nil {
@@ -335,6 +339,19 @@ func (l *loop) status() Status {
 		}
 	}
 	return st
+}
+
+// ready reports whether requests should be sent here. In a handover one server is, all the time.
+func (l *loop) ready() bool {
+	if l.gen == nil || l.op != nil && l.op.ends {
+		return false
+	}
+	select {
+	case <-l.gen.Done():
+		return false
+	default:
+	}
+	return l.state == Ready || l.state == Degraded || l.state == Reloading || l.state == Restarting
 }
 
 func masterPID(g generation) int {

@@ -52,6 +52,7 @@ func (g *fakeGeneration) Describe() (*MasterStatus, []WorkerStatus) {
 // fakeDriver notes what it is asked for. Each call takes the time that is set, and returns the error that is set.
 type fakeDriver struct {
 	bootTime, reloadTime time.Duration
+	endTime              time.Duration
 	reloadErr            error
 	withers              *crashLoop // what watching over it finds after 3 s
 	during               func()     // what happens in the middle of each reload
@@ -176,13 +177,10 @@ func (d *fakeDriver) well(_ context.Context, g generation) error {
 
 func (d *fakeDriver) end(ctx context.Context, g generation) error {
 	d.called("end")
-	return nil
+	return d.wait(ctx, d.endTime)
 }
 
-func (d *fakeDriver) bury(g generation) error {
-	d.called("end")
-	return nil
-}
+func (d *fakeDriver) bury(g generation) error { return d.end(context.Background(), g) }
 
 func (d *fakeDriver) canHandOver(generation) string {
 	if d.hands {

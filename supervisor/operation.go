@@ -209,6 +209,7 @@ func (w *worker) endCrashLoop(ctx context.Context, gen generation, action Action
 		r.outcome.Output = lines
 		return r
 	}
+	w.emit(ctx, Event{Kind: eventEnds})
 	if err := w.driver.end(ctx, gen); err != nil {
 		text += "; " + err.Error()
 	}
@@ -259,6 +260,7 @@ func (w *worker) restart(ctx context.Context, gen generation) opResult {
 // stopAndStart ends what runs and starts it anew.
 func (w *worker) stopAndStart(ctx context.Context, gen generation, prep Preparation) opResult {
 	ev, served := evidence{old: workerPIDs(gen)}, gen.Release()
+	w.emit(ctx, Event{Kind: eventEnds})
 	if err := w.driver.end(ctx, gen); err != nil {
 		w.emit(ctx, Event{Kind: EventNote, Detail: err.Error()})
 	}

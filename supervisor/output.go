@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/creack/pty"
@@ -23,6 +24,12 @@ type Output struct {
 	Terminal bool
 	// Direct reads the server's output without a relay. As PID 1 nothing can outlive hotreload.
 	Direct bool
+	// Foreground gives the server the terminal of hotreload: it gets Stdin, Stdout and Stderr as they are, and its process group
+	// comes to the foreground, as long as hotreload's own is there or nobody. Nothing of its output is kept. nil: it does not.
+	Foreground *os.File
+	// Stopped is told of the signal that stopped a server in the foreground, as Ctrl-Z does. It must not wait, and what
+	// was stopped may go on by then. nil: nobody wants to know.
+	Stopped func(syscall.Signal)
 }
 
 // kept is how many of the server's last lines are kept for reports.
@@ -126,6 +133,7 @@ type streams struct {
 	theirs [2]*os.File // stdout and stderr of the server
 	ours   []*os.File
 	pty    *os.File // nil without a terminal
+	shared bool     // theirs are hotreload's own
 }
 
 // connect opens what the server writes to, and begins to read it.
@@ -135,7 +143,7 @@ func connect(out Output, reaper *signals.Reaper, o *output) (streams, error) {
 		return s, fmt.Errorf("open the server's output: %w", err)
 	}
 	reading := s.ours
-	if !out.Direct {
+	if !out.Direct && len(s.ours) > 0 {
 		reading, err = startRelay(reaper, s.ours, [2]*os.File{out.Stdout, out.Stderr})
 		closeAll(s.ours) // the relay has them now
 		if err != nil {
@@ -151,6 +159,9 @@ func connect(out Output, reaper *signals.Reaper, o *output) (streams, error) {
 }
 
 func open(out Output) (streams, error) {
+	if out.Foreground != nil {
+		return streams{theirs: [2]*os.File{out.Stdout, out.Stderr}, shared: true}, nil
+	}
 	if out.Terminal {
 		if s, err := openTerminal(out.Stdout); err == nil {
 			return s, nil
@@ -167,6 +178,20 @@ func open(out Output) (streams, error) {
 		return streams{}, err
 	}
 	return streams{theirs: [2]*os.File{w1, w2}, ours: []*os.File{r1, r2}}, nil
+}
+
+// place puts the server into a process group of its own, and in the foreground of the terminal that it gets, unless somebody else is
+// there: a shell that hotreload was sent to the background of.
+func (out Output) place() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	if out.Foreground == nil {
+		return attr
+	}
+	front, err := signals.ForegroundGroup(out.Foreground)
+	if err == nil && (front == syscall.Getpgrp() || !signals.GroupLives(front)) {
+		attr.Foreground, attr.Ctty = true, int(out.Foreground.Fd())
+	}
+	return attr
 }
 
 func openTerminal(like *os.File) (streams, error) {
@@ -187,6 +212,9 @@ func openTerminal(like *os.File) (streams, error) {
 }
 
 func (s streams) closeTheirs() {
+	if s.shared {
+		return
+	}
 	s.theirs[0].Close()
 	if s.theirs[1] != s.theirs[0] {
 		s.theirs[1].Close()

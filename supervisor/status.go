@@ -16,11 +16,6 @@ const (
 	Stopped    State = "stopped"
 )
 
-// Serving reports whether a server in this state answers requests.
-func (s State) Serving() bool {
-	return s == Ready || s == Degraded || s == Reloading
-}
-
 // Result is how an operation ended.
 type Result string
 
@@ -66,6 +61,7 @@ type Status struct {
 	Version    string          `json:"version"`
 	State      State           `json:"state"`
 	Reason     string          `json:"reason"`
+	Ready      bool            `json:"ready"` // a server answers requests, and is not about to be stopped
 	Mode       Mode            `json:"mode"`
 	Kind       string          `json:"kind"`
 	Generation int             `json:"generation"`

@@ -24,10 +24,14 @@ const killTime = 10 * time.Second
 
 // bury ends what a dead master left behind. Its sockets stay open for the next one.
 func (d *processes) bury(g generation) error {
-	now, cancel := context.WithCancel(context.Background())
-	cancel() // there is nobody left to be asked
+	var patience time.Duration // workers without their master are of no use
+	if d.opt.Server.Layout == LayoutSingle {
+		patience = linger
+	}
+	short, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	g.(*tree).sockets.Abandon()
-	return d.finish(now, g.(*tree))
+	return d.finish(short, g.(*tree))
 }
 
 // end stops the tree and closes its sockets.
@@ -45,7 +49,12 @@ func (d *processes) finish(ctx context.Context, t *tree) error {
 	if ctx.Err() == nil && t.master.Alive() {
 		notWell = d.ask(ctx, t)
 	}
-	left := d.waitGone(ctx, t, linger)
+	patience := linger
+	if d.opt.Server.Layout == LayoutSingle && ctx.Err() == nil {
+		d.askRest(t)
+		patience = max(patience, d.opt.Server.StopTimeout-time.Since(begin))
+	}
+	left := d.waitGone(ctx, t, patience)
 	if len(left) > 0 {
 		if notWell == nil && ctx.Err() == nil {
 			notWell = fmt.Errorf("%d processes outlived their master %d and were killed", len(left), t.master.PID)
@@ -77,8 +86,9 @@ func (d *processes) ask(ctx context.Context, t *tree) error {
 			}
 			return fmt.Errorf("send %s to master %d: %w", signals.SignalName(step.sig), t.master.PID, err)
 		}
-		// A stopped process takes its signal when it goes on.
-		_ = t.master.Signal(syscall.SIGCONT)
+		if info, err := t.master.Info(); err == nil {
+			goOn(info)
+		}
 		wait, cancel := context.WithTimeout(ctx, step.wait)
 		nudge := time.AfterFunc(linger, func() { d.nudge(wait, t) })
 		err := t.master.Wait(wait)
@@ -92,6 +102,30 @@ func (d *processes) ask(ctx context.Context, t *tree) error {
 		}
 	}
 	return fmt.Errorf("the server did not stop within %s and was killed", s.StopTimeout)
+}
+
+// askRest has what a program leaves behind end by itself: a shell that was told to stop does not tell what it has started. Of any program
+// nothing more is known than that SIGTERM ends it. Each process is told once.
+func (d *processes) askRest(t *tree) {
+	left, err := t.everybody()
+	if err != nil {
+		return // it is ended by force
+	}
+	for _, info := range left {
+		if info.Process == t.master || d.spares(info.PID) {
+			continue
+		}
+		if err := info.Signal(syscall.SIGTERM); err == nil {
+			goOn(info)
+		}
+	}
+}
+
+// goOn continues a process that is stopped: it takes its signals only then.
+func goOn(info signals.Info) {
+	if info.State == 'T' {
+		_ = info.Signal(syscall.SIGCONT) // else it has ended
+	}
 }
 
 // nudge ends a Swoole server whose master does not act on its signal: one that has a timer of its own never leaves its event loop

@@ -233,13 +233,16 @@ const (
 	EventWaiting    EventKind = "waiting"    // nothing more is tried until a change or a request
 	EventIgnored    EventKind = "ignored"    // a file that the server itself writes is ignored from now on: Detail
 	EventNote       EventKind = "note"       // something worth a line: Detail
-	EventStopping   EventKind = "stopping"   // by the program, when it is asked to
+	EventStopping   EventKind = "stopping"   // Detail: by whom; by the program, where it is the one that was asked
 	EventStopped    EventKind = "stopped"    // the server has ended
 	EventGateBroken EventKind = "gatebroken" // the gate itself failed and was passed over: Detail
 )
 
-// eventStarts tells the loop that the old server is gone and the new one about to start.
-const eventStarts EventKind = "starts"
+// What an operation tells the loop alone.
+const (
+	eventEnds   EventKind = "ends"   // the server is about to be ended, with none to take over
+	eventStarts EventKind = "starts" // the old server is gone and the new one about to start
+)
 
 // eventAims tells the loop which release is about to be made live.
 const eventAims EventKind = "aims"

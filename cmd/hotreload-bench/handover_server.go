@@ -141,7 +141,28 @@ func (b *bench) handedHyperf(ctx context.Context) (*handed, error) {
 	}
 	s.kind, s.command = "hyperf", []string{e.php, "bin/hyperf.php", "start"}
 	s.pidFile, s.address = filepath.Join(s.dir, "runtime/hyperf.pid"), "127.0.0.1:"+port
-	return &handed{site: s, name: "Hyperf", addresses: []string{s.address}}, nil
+	h := &handed{site: s, name: "Hyperf", addresses: []string{s.address}, slow: "/bench-slow", stuck: filepath.Join(s.dir, "stuck")}
+	const routes = `
+while (is_file(BASE_PATH . '/stuck')) {
+    usleep(10_000);
+    clearstatcache();
+}
+Hyperf\HttpServer\Router\Router::get('/bench-slow', static function () {
+    Swoole\Coroutine::sleep(1);
+    return 'slow';
+});
+`
+	return h, appendTo(filepath.Join(s.dir, "config/routes.php"), routes)
+}
+
+// appendTo adds to a file of PHP.
+func appendTo(file, code string) error {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(code)
+	return errors.Join(err, f.Close())
 }
 
 func (b *bench) handedWebman() (*handed, error) {
@@ -155,7 +176,20 @@ func (b *bench) handedWebman() (*handed, error) {
 	}
 	s.kind, s.command = "webman", []string{"php", "start.php", "start"}
 	s.pidFile, s.address = filepath.Join(s.dir, "runtime/webman.pid"), "127.0.0.1:"+port
-	return &handed{site: s, name: "webman", addresses: []string{s.address}}, nil
+	h := &handed{site: s, name: "webman", addresses: []string{s.address}, slow: "/bench-slow", stuck: filepath.Join(s.dir, "stuck")}
+	const bootstrap = `
+while (is_file(base_path('stuck'))) { // in each worker
+    usleep(10_000);
+    clearstatcache();
+}
+`
+	const route = `
+Webman\Route::get('/bench-slow', static function () {
+    sleep(1); // and nobody else is answered by this worker
+    return response('slow');
+});
+`
+	return h, errors.Join(appendTo(filepath.Join(s.dir, "support/bootstrap.php"), bootstrap), appendTo(filepath.Join(s.dir, "config/route.php"), route))
 }
 
 // checkOutOf copies a project, and has it listen on another port.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,6 +40,9 @@ func inspect(ctx context.Context, cfg *config.Config, reaper *signals.Reaper) *c
 		return c
 	}
 	c.php.Run = reaper.Run
+	if _, err := os.Stat(cfg.Server.Dir); err != nil && cfg.Release != nil {
+		return c // the first release is waited for
+	}
 	if c.settings, err = c.php.Settings(ctx); err != nil {
 		c.note("%v", err)
 		return c

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"github.com/hotreload/hotreload/config"
 	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
 )
@@ -32,10 +32,13 @@ type conductor struct {
 func newConductor(s *session, sup *supervisor.Supervisor) *conductor {
 	c := &conductor{s: s, sup: sup, sigs: make(chan os.Signal, 64), force: make(chan struct{})}
 	for _, sig := range handled(s) {
-		// Whoever started us with a signal ignored (nohup; `&` in a script) meant it.
 		if !signal.Ignored(sig) {
 			signal.Notify(c.sigs, sig)
+			continue
 		}
+		// Whoever started us with a signal ignored (nohup; `&` in a script) meant us. The server ignores what we ignore, and nothing
+		// that has a handler.
+		signal.Notify(make(chan os.Signal, 1), sig)
 	}
 	// A reader of our output that goes away must not take us along: without this, writing to a closed stdout or
 	// stderr ends the program.
@@ -49,8 +52,14 @@ func handled(s *session) []os.Signal {
 	if s.mode == supervisor.Run {
 		sigs = append(append(sigs, syscall.SIGQUIT), passedOn()...)
 	}
+	if s.plain() {
+		sigs = append(append(sigs, syscall.SIGTSTP, syscall.SIGCONT), passedToAny()...)
+	}
 	if s.keys != nil {
 		sigs = append(sigs, syscall.SIGTSTP, syscall.SIGCONT)
+	}
+	if s.notifier.Watches() { // SIGABRT says that we hang, and is to end us and show where
+		sigs = slices.DeleteFunc(sigs, func(sig os.Signal) bool { return sig == syscall.SIGABRT })
 	}
 	return sigs
 }
@@ -66,6 +75,8 @@ func (c *conductor) run(ctx context.Context) {
 			c.signal(ctx, sig.(syscall.Signal))
 		case key := <-c.s.keys.pressed():
 			c.key(ctx, key)
+		case sig := <-c.s.job.stoppedBy():
+			c.jobStopped(sig)
 		case <-ctx.Done():
 			return
 		}
@@ -73,29 +84,43 @@ func (c *conductor) run(ctx context.Context) {
 }
 
 func (c *conductor) signal(ctx context.Context, sig syscall.Signal) {
-	none := c.s.mode == supervisor.Run && c.s.cfg.Server.Kind == config.KindNone
 	name := signals.SignalName(sig)
-	switch sig {
-	case syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT:
-		// SIGQUIT is how images of php-fpm and Workerman ask for a graceful stop.
+	switch {
+	case sig == syscall.SIGINT, sig == syscall.SIGTERM:
 		c.stop(name)
-	case syscall.SIGTSTP:
+	case c.s.plain():
+		c.passToAny(sig)
+	case sig == syscall.SIGQUIT: // how images of php-fpm and Workerman ask for a graceful stop
+		c.stop(name)
+	case sig == syscall.SIGTSTP:
 		c.suspend()
-	case syscall.SIGCONT:
+	case sig == syscall.SIGCONT:
 		c.s.keys.resume()
-	case syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2:
-		switch {
-		case none:
-			c.pass(sig)
-		case sig == syscall.SIGHUP && c.s.mode != supervisor.Run:
-			c.stop(name)
-		case sig == syscall.SIGUSR2 && c.s.cfg.Server.Signals.ReloadTasks != 0:
-			c.ask(ctx, supervisor.ReloadTasks, name)
-		default:
-			c.ask(ctx, supervisor.Reload, name)
-		}
+	case sig == syscall.SIGHUP && c.s.mode != supervisor.Run:
+		c.stop(name)
+	case sig == syscall.SIGUSR2 && c.s.cfg.Server.Signals.ReloadTasks != 0:
+		c.ask(ctx, supervisor.ReloadTasks, name)
+	case sig == syscall.SIGHUP, sig == syscall.SIGUSR1, sig == syscall.SIGUSR2:
+		c.ask(ctx, supervisor.Reload, name)
 	default:
 		c.pass(sig)
+	}
+}
+
+// passToAny sends a signal to a program of which nothing is known: it gets it as if it ran without hotreload, whatever that does
+// to it.
+func (c *conductor) passToAny(sig syscall.Signal) {
+	switch sig {
+	case syscall.SIGTSTP:
+		c.jobSuspended()
+	case syscall.SIGCONT:
+		c.jobContinued()
+	default:
+		program, err := c.program()
+		if err == nil {
+			err = program.Signal(sig)
+		}
+		c.notPassed(sig, err)
 	}
 }
 
@@ -112,10 +137,10 @@ func (c *conductor) stop(why string) {
 	c.stops++
 	switch c.stops {
 	case 1:
-		c.s.report.Event(supervisor.Event{Kind: supervisor.EventStopping, Detail: why})
+		c.s.tell(supervisor.Event{Kind: supervisor.EventStopping, Detail: why})
 		c.s.stop()
 	case 2:
-		c.s.report.Event(supervisor.Event{Kind: supervisor.EventStopping, Detail: why + " again, so at once"})
+		c.s.tell(supervisor.Event{Kind: supervisor.EventStopping, Detail: why + " again, so at once"})
 		close(c.force)
 	}
 }
@@ -130,18 +155,21 @@ func (c *conductor) ask(ctx context.Context, action supervisor.Action, who strin
 	})
 }
 
-// pass sends the master a signal that is not ours to understand: never to a process that was not identified, and never one that
-// would end it because it has no handler.
-func (c *conductor) pass(sig syscall.Signal) {
-	if err := c.send(sig); err != nil {
+// pass sends the master of a server a signal that is not ours to understand, but none that would end it because it has no handler.
+func (c *conductor) pass(sig syscall.Signal) { c.notPassed(sig, c.send(sig)) }
+
+func (c *conductor) notPassed(sig syscall.Signal, err error) {
+	if err != nil {
 		c.s.log.Debug("signal not passed on", zap.String("signal", signals.SignalName(sig)), zap.Error(err))
 	}
 }
 
+var errNoServer = errors.New("no server runs")
+
 func (c *conductor) send(sig syscall.Signal) error {
 	master := c.s.master.Load()
 	if master == nil {
-		return errors.New("no server runs")
+		return errNoServer
 	}
 	masks, err := master.Masks()
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
@@ -159,11 +187,12 @@ func (c *conductor) suspend() {
 		return
 	}
 	c.s.keys.suspend() // until SIGCONT
-	// Not SIGTSTP: signal.Reset does not give back its default action.
-	if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
-		c.s.keys.resume()
-	}
+	c.halt(os.Getpid())
 }
+
+// halt stops a process, or with 0 our process group, which cannot fail. Not by SIGTSTP: signal.Reset does not give back its default
+// action.
+func (c *conductor) halt(pid int) { _ = syscall.Kill(pid, syscall.SIGSTOP) }
 
 // continuable reports whether somebody could continue us once we are stopped: a shell in our session. The kernel
 // asks the same before a Ctrl-Z takes effect (setpgid(2), orphaned process groups).

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hotreload/hotreload/config"
+	"github.com/hotreload/hotreload/supervisor"
 )
 
 func checkRealpath(_ context.Context, p *patient) []finding {
@@ -15,6 +16,9 @@ func checkRealpath(_ context.Context, p *patient) []finding {
 	cfg := p.cfg()
 	if err != nil || !p.runs() && !p.attaches() || cfg.Server.Kind == config.KindPHPFPM {
 		return nil
+	}
+	if cfg.Release != nil && actionOf(cfg) == supervisor.Restart {
+		return nil // a switch starts a new master
 	}
 	cached, _ := settingsNamed(f.php.Stale(f.settings), "realpath_cache_size")
 	size := ""

@@ -37,10 +37,15 @@ func TestMain(m *testing.M) {
 	if supervisor.RelayMain() {
 		return
 	}
+	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil { // for the processes that tests start
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){
 		"hotreload":  func() { os.Exit(execute(context.Background(), os.Args)) },
 		"fakeserver": func() { os.Exit(fakeServer(os.Args[1:])) },
 		"panicker":   panicker,
+
+		"signalprinter": printSignals,
 	})
 }
 
@@ -65,6 +70,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PREFORK", prefork)
 			env.Setenv("PREFORK_WORKERS", "3")
 			env.Setenv("LC_ALL", "C.UTF-8")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else the race detector sleeps for a second in every process that ends
 			return nil
 		},
 		Condition: func(name string) (bool, error) {
@@ -265,6 +271,19 @@ func cmdUntilGrep(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return err
 	})
+}
+
+// printSignals is a program that prints all signals that it gets, but those that the runtime of Go sends itself and that its children
+// cause.
+func printSignals() {
+	caught := make(chan os.Signal, 100)
+	signal.Notify(caught)
+	fmt.Println("printing", os.Getpid())
+	for sig := range caught {
+		if sig != syscall.SIGURG && sig != syscall.SIGCHLD {
+			fmt.Println("got", signals.SignalName(sig.(syscall.Signal)))
+		}
+	}
 }
 
 // fakeServer is a program of which hotreload knows nothing: it does what its arguments say.

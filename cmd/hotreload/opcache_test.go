@@ -72,10 +72,16 @@ func (c *fakeCache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // opcache runs a command in this process.
 func opcache(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return hotreload(t, append([]string{"opcache"}, args...)...)
+}
+
+// hotreload runs a command in this process.
+func hotreload(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	var out, errs bytes.Buffer
 	app := newApp()
 	app.Writer, app.ErrWriter = &out, &errs
-	err := app.RunContext(t.Context(), append([]string{"hotreload", "opcache"}, args...))
+	err := app.RunContext(t.Context(), append([]string{"hotreload"}, args...))
 	complain(&errs, err)
 	return exitCode(err), out.String(), errs.String()
 }
@@ -209,17 +215,21 @@ func TestOpcacheJSON(t *testing.T) {
 	}
 }
 
-// A php-fpm with two pools, found by its pid file; as root with a third one that has a root directory of its own.
-func TestOpcacheRealFPM(t *testing.T) {
-	program := ""
+// fpmProgram is a php-fpm.
+func fpmProgram(t *testing.T) string {
+	t.Helper()
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin") {
-		if found, _ := filepath.Glob(filepath.Join(dir, "php-fpm*")); len(found) > 0 && program == "" {
-			program = found[0]
+		if found, _ := filepath.Glob(filepath.Join(dir, "php-fpm*")); len(found) > 0 {
+			return found[0]
 		}
 	}
-	if program == "" {
-		t.Skip("php-fpm is not installed")
-	}
+	t.Skip("php-fpm is not installed")
+	return ""
+}
+
+// A php-fpm with two pools, found by its pid file; as root with a third one that has a root directory of its own.
+func TestOpcacheRealFPM(t *testing.T) {
+	program := fpmProgram(t)
 	dir, err := os.MkdirTemp("/tmp", "hr")
 	if err != nil {
 		t.Fatal(err)

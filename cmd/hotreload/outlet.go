@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"github.com/hotreload/hotreload/signals"
 )
 
 // outlet passes lines on without ever making their author wait: a terminal that is stopped with Ctrl-S must not stop the
@@ -50,6 +52,7 @@ func (o *outlet) Close() {
 
 func (o *outlet) run() {
 	defer close(o.done)
+	signals.AllowBackgroundWrites() // a program that was given the terminal is in front
 	for {
 		select {
 		case line := <-o.lines:

@@ -17,3 +17,12 @@ func passedOn() []os.Signal {
 	}
 	return sigs
 }
+
+// passedToAny are those that `run` hands to a program of which nothing is known, besides. Sent by somebody they are signals as any others; the
+// faults that the kernel reports by them are hotreload's own, and end it as ever. SIGPIPE is not among them, because a write of ours causes
+// it, nor is SIGPROF, which the runtime keeps.
+func passedToAny() []os.Signal {
+	return []os.Signal{
+		syscall.SIGILL, syscall.SIGTRAP, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSTKFLT, syscall.SIGXCPU, syscall.SIGXFSZ,
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -84,7 +85,7 @@ func (o *operation) begin(ctx context.Context, c *cli.Context) (*changing, error
 	if err != nil && !errors.As(err, &damaged) {
 		return nil, err
 	}
-	if ch.turn, err = store.Acquire(o.who); err != nil {
+	if ch.turn, err = acquire(ctx, store, strings.Join(append([]string{o.who}, c.Args().Slice()...), " ")); err != nil {
 		return nil, err
 	}
 	if ch.note, err = ch.turn.Recover(ctx, ch.live.apply); err != nil {
@@ -94,6 +95,25 @@ func (o *operation) begin(ctx context.Context, c *cli.Context) (*changing, error
 		fmt.Fprintln(c.App.ErrWriter, "hotreload: "+ch.note)
 	}
 	return ch, nil
+}
+
+// passing is how long whoever has the turn may keep it for no more than a note of what serves, as `run` does after a switch.
+const passing = time.Second
+
+// acquire takes the turn, and refuses when somebody has it for longer.
+func acquire(ctx context.Context, store *release.Store, who string) (*release.Turn, error) {
+	for begin := time.Now(); ; {
+		turn, err := store.Acquire(who)
+		var busy *release.BusyError
+		if !errors.As(err, &busy) || time.Since(begin) >= passing {
+			return turn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pace):
+		}
+	}
 }
 
 // told makes the exit code and the last words of a command of which all is in a JSON object already.

@@ -94,11 +94,11 @@ func (o *operation) doSwitch(ctx context.Context, c *cli.Context, s *switched, c
 	if err := ch.live.find(); err != nil {
 		return "", err
 	}
-	served, err := ch.live.served(ctx)
+	proven, err := ch.live.serving(ctx, to.Real) // also when somebody else has switched away from it, to one that was refused
 	if err != nil {
 		return "", err
 	}
-	if !(to.Current && served) {
+	if !proven {
 		if err := ch.check(ctx, to); err != nil {
 			return "", err
 		}

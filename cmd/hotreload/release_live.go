@@ -74,6 +74,14 @@ func (l *live) served(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	return l.serving(ctx, current)
+}
+
+// serving reports whether the release in a directory is what is served.
+func (l *live) serving(ctx context.Context, dir string) (bool, error) {
+	if err := l.find(); err != nil || l.client == nil {
+		return false, err
+	}
 	st, err := l.client.Status(ctx)
 	switch {
 	case err != nil:
@@ -83,7 +91,7 @@ func (l *live) served(ctx context.Context) (bool, error) {
 	case st.Release == nil:
 		return false, hinted(errors.New("the running hotreload is not in release mode"), "it was started before there was a [release] section: start it again")
 	}
-	return st.Release.Path == current, nil
+	return st.Release.Path == dir, nil
 }
 
 // unreachable is an error of asking the running hotreload. It says nothing against a release.
@@ -109,7 +117,10 @@ func (l *live) apply(ctx context.Context) error {
 	case l.direct:
 		err = l.reload(ctx)
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.Canceled):
+		err = &release.BlamelessError{Err: errors.New("interrupted")}
+	case errors.Is(err, context.DeadlineExceeded):
 		err = coded(exitNotVerified, fmt.Errorf("not verified within %s", took(l.o.timeout)))
 	}
 	return err
@@ -200,7 +211,7 @@ func (l *live) serves(ctx context.Context) string {
 	if err != nil || st.Release == nil {
 		return ""
 	}
-	if !st.State.Serving() {
+	if !st.Ready {
 		return fmt.Sprintf("the server is %s", st.State)
 	}
 	return fmt.Sprintf("release %s serves", st.Release.Name)

@@ -137,8 +137,8 @@ func (r *releases) fit(ctx context.Context, to supervisor.Release, on supervisor
 	return preflight(ctx, r.cfg, to.Path, r.run)
 }
 
-// pace is how often it is looked whether a release has become complete.
-const pace = 250 * time.Millisecond
+// pace is how often it is looked again whether a release has become complete, or a lock free.
+const pace = 100 * time.Millisecond
 
 // complete waits until a release is complete, as long as is configured.
 func (r *releases) complete(ctx context.Context, path string) error {

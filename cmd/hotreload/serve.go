@@ -35,7 +35,10 @@ type session struct {
 	code   *code           // nil: nothing is watched
 	links  *releases       // nil: not in release mode
 	keys   *keyboard       // nil: nobody types
-	starts bool            // a server is started: none was adopted
+	job    *job            // nil: the server gets no terminal
+
+	notifier *control.Notifier // nil: no service manager wants to be told
+	starts   bool              // a server is started: none was adopted
 
 	closeSockets func() // nil: there are none of ours
 
@@ -64,6 +67,11 @@ func serve(ctx context.Context, mode supervisor.Mode, src config.Source) error {
 	}
 	s := &session{mode: mode, cfg: cfg, lock: lock, out: newOutlet(os.Stderr), reaper: signals.NewReaper()}
 	s.report, s.log = newReporter(mode, cfg, s.out)
+	s.job = newJob(mode, cfg)
+	s.notifier = control.NewNotifier(s.log)
+	if mode == supervisor.Run {
+		s.letGo()
+	}
 	if term.IsTerminal(int(os.Stderr.Fd())) && mode != supervisor.Run {
 		s.keys = openKeyboard(os.Stdin)
 	}
@@ -101,6 +109,7 @@ func (s *session) run(ctx context.Context) error {
 	stopping, stop := context.WithCancel(ctx)
 	s.life, s.stop = life, stop
 	defer s.keys.leave() // also when a panic passes
+	defer s.job.leave()
 	defer s.all.Wait()
 	defer end()
 	defer s.clear() // also when nothing was started
@@ -108,7 +117,11 @@ func (s *session) run(ctx context.Context) error {
 	if err := signals.BecomeSubreaper(); err != nil {
 		s.log.Debug("orphans will not be found", zap.Error(err))
 	}
-	s.beside(func() { _ = s.reaper.Serve(life) }) // it ends with life
+	s.beside(func() {
+		if err := s.reaper.Serve(life); err != nil && life.Err() == nil {
+			s.report.Warn("zombies are not reaped any more: " + err.Error())
+		}
+	})
 	watch, err := s.watcher(life)
 	if err != nil {
 		return err
@@ -129,6 +142,7 @@ func (s *session) run(ctx context.Context) error {
 			s.report.Warn(err.Error())
 		}
 	})
+	s.beside(func() { s.notifier.Run(life, sup) })
 	c := newConductor(s, sup)
 	s.beside(func() { c.run(life) })
 	if watch != nil {
@@ -142,9 +156,28 @@ func (s *session) run(ctx context.Context) error {
 		}
 	}
 	if s.starts {
-		s.report.Event(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
+		s.tell(supervisor.Event{Kind: supervisor.EventStarting, Detail: strings.Join(s.cfg.Server.Command, " ")})
 	}
 	return sup.Run(stopping, c.force)
+}
+
+// letGo leaves the directory that hotreload was started in: it may be a release, or a volume, that is to be removed while we run.
+// All paths are absolute by now.
+func (s *session) letGo() {
+	if err := os.Chdir("/"); err != nil {
+		s.log.Debug("leave the working directory", zap.Error(err))
+	}
+}
+
+// tell passes an event on to everybody who wants to know.
+func (s *session) tell(e supervisor.Event) {
+	s.report.Event(e)
+	s.notifier.Event(e)
+}
+
+// plain reports whether the server is a program of which nothing is known, and which is run as if hotreload were not there.
+func (s *session) plain() bool {
+	return s.mode == supervisor.Run && s.cfg.Server.Kind == config.KindNone
 }
 
 // beside runs f until the session ends.
@@ -206,8 +239,8 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	cfg := s.cfg
 	opt := supervisor.Options{
 		Mode: s.mode, Version: version, Base: cfg.Dir,
-		Reaper: s.reaper, Output: outputFor(s.mode),
-		Notify: s.report.Event, Log: s.log,
+		Reaper: s.reaper, Output: outputFor(s.mode, s.job),
+		Notify: s.tell, Log: s.log,
 		Restart:     supervisor.Backoff{Min: cfg.Restart.BackoffMin, Max: cfg.Restart.BackoffMax},
 		MaxFailures: cfg.Restart.MaxFailures,
 	}

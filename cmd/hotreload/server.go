@@ -4,10 +4,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"golang.org/x/term"
 
 	"github.com/hotreload/hotreload/config"
+	"github.com/hotreload/hotreload/control"
 	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
 )
@@ -91,10 +93,13 @@ func probeOf(s config.Server, env []string, reaper *signals.Reaper) supervisor.P
 	return nil // the ports that it binds
 }
 
-// environment is what the server gets: ours, what is configured, and what hotreload needs; the last of equal names
-// counts.
+// environment is what the server gets: ours, but for what a service manager tells hotreload alone, what is configured, and what hotreload
+// needs; the last of equal names counts.
 func environment(cfg *config.Config, more []string) []string {
-	env := os.Environ()
+	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return slices.Contains(control.NotifyVariables(), name)
+	})
 	for _, name := range slices.Sorted(maps.Keys(cfg.Server.Env)) {
 		env = append(env, name+"="+cfg.Server.Env[name])
 	}
@@ -102,7 +107,10 @@ func environment(cfg *config.Config, more []string) []string {
 }
 
 // outputFor decides where the server's output goes, and what it reads.
-func outputFor(mode supervisor.Mode) supervisor.Output {
+func outputFor(mode supervisor.Mode, j *job) supervisor.Output {
+	if j != nil {
+		return supervisor.Output{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Foreground: j.tty, Stopped: j.stopped}
+	}
 	out := supervisor.Output{
 		Stdout: os.Stdout, Stderr: os.Stderr,
 		Terminal: term.IsTerminal(int(os.Stdout.Fd())),

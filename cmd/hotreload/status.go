@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,7 @@ func statusCommand() *cli.Command {
 		Usage:     "what runs: master, workers, last outcome",
 		UsageText: "hotreload status [flags]",
 		Flags: flagsOf(identityFlags(), jsonFlag(),
-			&cli.BoolFlag{Name: "ready", Usage: "print nothing; exit 0 when the server answers requests, else 1"}),
+			&cli.BoolFlag{Name: "ready", Usage: "print nothing on stdout; exit 0 when requests may be sent to the server, else 1 and say why not"}),
 		Action: status,
 	}
 }
@@ -34,30 +35,36 @@ func status(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := o.client()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.Context, statusPatience)
-	defer cancel()
-	st, err := client.Status(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return coded(exitNotVerified, hinted(fmt.Errorf("hotreload runs, but has not answered within %s", took(statusPatience)),
-			"is its process stopped (Ctrl-Z), or the machine overloaded?"))
-	}
-	if err != nil {
-		return err
-	}
+	st, err := askStatus(c.Context, o)
 	switch {
+	case c.Bool("ready") && err != nil: // whoever probes knows two answers
+		return coded(exitFailed, err)
+	case err != nil:
+		return err
 	case c.Bool("json"):
 		err = json.NewEncoder(c.App.Writer).Encode(st)
 	case !c.Bool("ready"):
 		err = writeStatus(c.App.Writer, st, time.Now())
 	}
-	if err == nil && c.Bool("ready") && !st.State.Serving() {
-		return coded(exitFailed, nil)
+	if err == nil && c.Bool("ready") && !st.Ready {
+		return coded(exitFailed, fmt.Errorf("not ready: %s", cmp.Or(st.Reason, string(st.State))))
 	}
 	return err
+}
+
+func askStatus(ctx context.Context, o *operation) (supervisor.Status, error) {
+	client, err := o.client()
+	if err != nil {
+		return supervisor.Status{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	st, err := client.Status(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return st, coded(exitNotVerified, hinted(fmt.Errorf("hotreload runs, but has not answered within %s", took(statusPatience)),
+			"is its process stopped (Ctrl-Z), or the machine overloaded?"))
+	}
+	return st, err
 }
 
 // summary is a status in two or three lines.

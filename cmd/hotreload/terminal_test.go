@@ -30,11 +30,6 @@ type terminal struct {
 
 func inTerminal(t *testing.T, env []string, args ...string) *terminal {
 	t.Helper()
-	ptmx, tty, err := pty.Open()
-	if err != nil {
-		t.Skip(err)
-	}
-	ptmx = pollable(t, ptmx)
 	runtime, err := os.MkdirTemp("", "hr")
 	if err != nil {
 		t.Fatal(err)
@@ -42,8 +37,20 @@ func inTerminal(t *testing.T, env []string, args ...string) *terminal {
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(append(os.Environ(), "XDG_RUNTIME_DIR="+runtime, "LC_ALL=C.UTF-8", "TERM=xterm"), env...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true, Setctty: true}
+	t.Cleanup(func() { os.RemoveAll(runtime) })
+	return onTerminal(t, cmd)
+}
+
+// onTerminal starts a program with a new terminal.
+func onTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
+	t.Helper()
+	ptmx, tty, err := pty.Open()
+	if err != nil {
+		t.Skip(err)
+	}
+	ptmx = pollable(t, ptmx)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 	x := &terminal{t: t, ptmx: ptmx, tty: tty, cmd: cmd, done: make(chan error, 1)}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -54,7 +61,6 @@ func inTerminal(t *testing.T, env []string, args ...string) *terminal {
 		_ = cmd.Process.Kill()
 		ptmx.Close()
 		tty.Close()
-		os.RemoveAll(runtime)
 	})
 	return x
 }
