@@ -198,6 +198,10 @@ func (l *loop) request(ctx context.Context, a ask) {
 		a.reply <- answer{err: errors.New("this server was started by somebody else: restart it there; hotreload only reloads it")}
 		return
 	}
+	if a.Action == None && l.opt.Releases == nil {
+		a.reply <- answer{err: errors.New("this hotreload is not in release mode: it was started without a [release] section; start it again")}
+		return
+	}
 	if l.op != nil && l.op.makesLive(a.Request) {
 		l.op.asked = append(l.op.asked, a)
 		return

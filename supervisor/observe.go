@@ -280,6 +280,9 @@ const (
 // loops judges whether workers of v cannot start: some died young, and no new one of their role has lived on. (Swoole's task
 // worker survives an exception in onWorkerStart, so a living task worker says nothing of event workers.)
 func (o *observer) loops(v view, lines []string) *crashLoop {
+	if o.layout == LayoutSingle {
+		return nil // of any program nothing is known: a shell script has children that end all the time
+	}
 	cause := fatalLine(lines)
 	if v.at.Sub(o.began) >= longEnough && len(o.born) == 0 && fatals(lines) >= manyDeaths && !o.anyServes(v) {
 		return &crashLoop{deaths: manyDeaths, cause: cause} // they die faster than anybody can look

@@ -191,6 +191,7 @@ func TestTheProgramStartsWithCleanSignals(t *testing.T) {
 	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != exitFailed {
 		t.Fatalf("%v: %s", err, out)
 	}
+	out = regexp.MustCompile(`(?m)^(SigIgn:\s0{7})[01][08]`).ReplaceAll(out, []byte("${1}00")) // 32 and 33 are the C library's own: signal(7)
 	for _, name := range []string{"SigBlk", "SigIgn", "SigCgt"} {
 		if !regexp.MustCompile(`(?m)^` + name + `:\s0{16}$`).Match(out) {
 			t.Errorf("%s is not empty:\n%s", name, regexp.MustCompile(`(?m)^Sig.*$`).FindAll(out, -1))

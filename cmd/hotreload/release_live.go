@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 	"time"
 
@@ -62,22 +61,7 @@ func (o *operation) master() bool {
 		signals.Judge(o.cfg.Server.PIDFile, signals.Expectation{Programs: programsOf(o.cfg)}).Verdict == signals.Master
 }
 
-// served reports whether what current leads to is served already, and nothing else is being done. Without a hotreload nobody knows.
-func (l *live) served(ctx context.Context) (bool, error) {
-	if err := l.find(); err != nil || l.client == nil {
-		return false, err
-	}
-	current, err := l.store.Current()
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return l.serving(ctx, current)
-}
-
-// serving reports whether the release in a directory is what is served.
+// serving reports whether the release in a directory is served, and nothing else is being done. Without a hotreload nobody knows.
 func (l *live) serving(ctx context.Context, dir string) (bool, error) {
 	if err := l.find(); err != nil || l.client == nil {
 		return false, err
