@@ -41,7 +41,7 @@ func ShimMain() {
 	runtime.LockOSThread() // a filter is one of the thread's; the thread that executes the server is the one that survives
 	notify, privileged, err := installFilter(os.Args[0] == unlinkShimName)
 	report(socket, notify, privileged, err)
-	unix.Close(socket)
+	unix.CloseOnExec(socket) // its end says that the server is being executed
 	if notify >= 0 {
 		unix.Close(notify)
 	}
@@ -149,21 +149,21 @@ type heard struct {
 	privileged bool
 }
 
-// hear waits for what the shim says. An error is its own, or says that it ended without a word.
+// hear waits for what the shim says, and until it is the server that it was started for. Who looks at the process earlier sees the shim,
+// which handles every signal and waits for something, as a server does that is ready. An error is the shim's own, or says that it
+// ended without a word.
 func hear(from *os.File) (heard, error) {
 	defer from.Close()
 	text, oob := make([]byte, 512), make([]byte, unix.CmsgSpace(4))
-	var n, oobn int
-	for {
-		var err error
-		if n, oobn, _, _, err = unix.Recvmsg(int(from.Fd()), text, oob, unix.MSG_CMSG_CLOEXEC); err == nil {
-			break
-		} else if !errors.Is(err, unix.EINTR) {
-			return heard{notify: -1}, fmt.Errorf("listen to the shim: %w", err)
-		}
-	}
-	if n == 0 {
+	n, oobn, err := nextMessage(from, text, oob)
+	switch {
+	case err != nil:
+		return heard{notify: -1}, fmt.Errorf("listen to the shim: %w", err)
+	case n == 0:
 		return heard{notify: -1}, errors.New("the shim ended without a word")
+	}
+	if _, _, err := nextMessage(from, make([]byte, 1), nil); err != nil {
+		return heard{notify: -1}, fmt.Errorf("wait for the end of the shim: %w", err)
 	}
 	if oobn == 0 {
 		return heard{notify: -1}, errors.New(string(text[:n]))
@@ -177,4 +177,14 @@ func hear(from *os.File) (heard, error) {
 		return heard{notify: -1}, fmt.Errorf("listen to the shim: %d descriptors, %v", len(rights), err)
 	}
 	return heard{rights[0], string(text[:n]) == "privileged"}, nil
+}
+
+// nextMessage reads one message, or nothing at the end.
+func nextMessage(from *os.File, text, oob []byte) (n, oobn int, err error) {
+	for {
+		n, oobn, _, _, err = unix.Recvmsg(int(from.Fd()), text, oob, unix.MSG_CMSG_CLOEXEC)
+		if !errors.Is(err, unix.EINTR) {
+			return n, oobn, err
+		}
+	}
 }

@@ -144,6 +144,10 @@ func (s sighting) isForked(layout Layout) bool {
 func (b *booting) answers(ctx context.Context, v view) (bool, error) {
 	listeners := b.d.listenersOf(b.t)
 	b.t.setListeners(listeners)
+	if why := mute(listeners, b.d.replacing.listeners()); why != "" {
+		b.why = why
+		return false, nil
+	}
 	probe := b.s.Probe
 	if !b.s.ProbeSteers && b.t.number > 1 {
 		probe = nil
@@ -167,6 +171,15 @@ func (b *booting) answers(ctx context.Context, v view) (bool, error) {
 	}
 	b.accept(v)
 	return true, nil
+}
+
+// mute says why a server that listens on nothing is not ready however calm it is: the one that it is to replace does listen, and would
+// answer every probe in its place.
+func mute(now, before []signals.Listener) string {
+	if len(now) > 0 || len(before) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("it does not listen on any port, and the server that it is to replace listens on %s", before[0].Addr)
 }
 
 // accept ends the boot: from here on the master is watched by its identity.

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -363,6 +364,31 @@ func TestBootWaitsForWhatIsMissing(t *testing.T) {
 				t.Errorf("missing = %q, want ready = %v", missing, tt.ready)
 			}
 		})
+	}
+}
+
+// A server that hangs at its start waits for something, as one that serves does; what it is to replace listens, and answers for it.
+func TestAServerThatListensOnNothingReplacesNone(t *testing.T) {
+	some := []signals.Listener{{Network: "tcp4", Addr: "127.0.0.1:9501"}}
+	for name, tt := range map[string]struct {
+		now, before []signals.Listener
+		why         string
+	}{
+		"it listens":                   {some, some, ""},
+		"neither listens":              {nil, nil, ""},
+		"the first that listens":       {some, nil, ""},
+		"it listens on nothing":        {nil, some, "127.0.0.1:9501"},
+		"it listens on something else": {[]signals.Listener{{Network: "unix", Addr: "/run/x"}}, some, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if why := mute(tt.now, tt.before); (why == "") != (tt.why == "") || !strings.Contains(why, tt.why) {
+				t.Errorf("mute = %q, want %q", why, tt.why)
+			}
+		})
+	}
+	var none *tree
+	if none.listeners() != nil {
+		t.Error("what replaces nothing replaces nothing that listens")
 	}
 }
 

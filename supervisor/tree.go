@@ -246,7 +246,11 @@ func (t *tree) setListeners(l []signals.Listener) {
 	t.listen = l
 }
 
+// listeners are the sockets that t listens on, as far as that is known; none where there is no t.
 func (t *tree) listeners() []signals.Listener {
+	if t == nil {
+		return nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.listen
