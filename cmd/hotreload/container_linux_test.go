@@ -146,6 +146,9 @@ func (m image) command(args []string) *exec.Cmd {
 // start starts the image with `hotreload ARGS...` as the first process.
 func (m image) start(t *testing.T, args ...string) *container {
 	t.Helper()
+	if !m.bare {
+		needContainers(t)
+	}
 	c := &container{t: t, image: m, out: &shown{}, done: make(chan struct{})}
 	c.cmd = m.command(append([]string{"hotreload"}, args...))
 	c.begin()

@@ -24,7 +24,6 @@ type application struct {
 // newApplication adds lines to its [server] table.
 func newApplication(t *testing.T, lines string) application {
 	t.Helper()
-	needContainers(t)
 	if !hasPHP() {
 		t.Skip("no php with pcntl and posix")
 	}

@@ -22,7 +22,7 @@ import (
 func asInitAndNot(t *testing.T, test func(t *testing.T, m image)) {
 	t.Run("first process", func(t *testing.T) {
 		t.Parallel()
-		needContainers(t)
+		needContainers(t) // before anything is copied
 		test(t, image{dir: appDir(t)})
 	})
 	t.Run("process like any other", func(t *testing.T) {
