@@ -20,20 +20,20 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 	if op.bury {
 		return l.buried(ctx, r)
 	}
-	refused := l.refused
+	other := l.refused != nil || l.short != ""
 	l.releaseServed(r)
 	if op.boot {
 		return l.booted(ctx, op, r)
 	}
 	out := r.outcome
 	if out.Action == None && out.Result == Verified {
-		return l.servedAlready(ctx, op, out, refused)
+		return l.servedAlready(ctx, op, out, other)
 	}
 	l.last = &out
 	l.count(out)
 	if out.Result == Verified {
 		l.owed = Plan{}
-	} else if r.refused == nil {
+	} else if r.refused == nil && r.short == "" {
 		l.owed = op.plan
 	}
 	l.settle(out, r)
@@ -53,7 +53,7 @@ func (l *loop) finished(ctx context.Context, r opResult) error {
 
 // releaseServed notes which release is served after an operation, and which is not though it is current.
 func (l *loop) releaseServed(r opResult) {
-	l.refused = r.refused
+	l.refused, l.short = r.refused, r.short
 	if r.gen == nil || r.gen.Release() == nil {
 		return
 	}
@@ -64,10 +64,10 @@ func (l *loop) releaseServed(r opResult) {
 	l.served = now
 }
 
-// servedAlready ends an operation that found the current release served.
-func (l *loop) servedAlready(ctx context.Context, op *operation, out Outcome, refused *Release) error {
-	l.seq--             // it was only looked
-	if refused != nil { // which is not current any more
+// servedAlready ends an operation that found the current release served. other says that another one was current until now, or none.
+func (l *loop) servedAlready(ctx context.Context, op *operation, out Outcome, other bool) error {
+	l.seq-- // it was only looked
+	if other {
 		l.state, l.reason, l.owed = Ready, "", Plan{}
 		l.notify(Event{Kind: EventNote, Detail: out.Reasons[0]})
 	}
@@ -160,12 +160,10 @@ func (l *loop) settle(out Outcome, r opResult) {
 	switch {
 	case r.gen == nil:
 		l.state, l.reason = Crashed, out.Error
-	case out.Result == Verified && r.short != "":
-		l.state, l.reason, l.failures = Degraded, r.short, 0
 	case out.Result == Verified:
 		l.state, l.reason, l.failures = Ready, "", 0
 	default:
-		l.state, l.reason = Degraded, out.Error
+		l.state, l.reason, l.failures = Degraded, out.Error, 0
 	}
 }
 

@@ -28,6 +28,7 @@ type loop struct {
 	breaker  *loopBreaker
 	served   *Release                    // in release mode, the one that was served last
 	refused  *Release                    // in release mode, the current one if it was not fit to be served
+	short    string                      // why another one than the current was started, "": none was
 	exit     Exit                        // of the master that ended last
 	failures int                         // starts that failed in a row
 	backoff  *backoff.ExponentialBackOff // between starts of a server that ends by itself
@@ -52,6 +53,7 @@ type operation struct {
 	starts    bool     // the server is starting; set by the loop
 	bury      bool     // it only ends what a dead master left behind
 	wanted    bool     // somebody asked for it: it is no mere answer to a switch of the link
+	requested bool     // somebody asked for it who waits
 	aim       *Release // in release mode, what is about to be made live; set by the loop
 	escalated string   // by the operation goroutine; read when it is done
 	started   time.Time
@@ -66,7 +68,7 @@ type opResult struct {
 	found   bool       // gen ran before this hotreload did
 	outcome Outcome
 	refused *Release // in release mode, the current one, which is not served; nil: it is
-	short   string   // what serves, though not as it should; "": it is well
+	short   string   // why another release than the current one was started, and which; "": none was
 	exit    Exit     // of a server that did not get ready
 	err     error
 }
@@ -240,7 +242,8 @@ func (l *loop) next(ctx context.Context) {
 	} else {
 		plan = plan.preload(l.opt.Rule, l.opt.preloading(l.gen))
 	}
-	op := &operation{plan: plan, asked: l.asked, wanted: plan.Action != None || slices.ContainsFunc(l.asked, func(a ask) bool { return a.Reason != "" })}
+	requested := slices.ContainsFunc(l.asked, func(a ask) bool { return a.Reason != "" })
+	op := &operation{plan: plan, asked: l.asked, wanted: plan.Action != None || requested, requested: requested}
 	l.pending, l.asked = Plan{}, nil
 	l.seq++
 	if plan.Action != None { // else it is only looked whether the current release is served

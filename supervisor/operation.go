@@ -272,7 +272,7 @@ func (w *worker) stopAndStart(ctx context.Context, gen generation, prep Preparat
 	switch {
 	case err == nil:
 	case w.target.is(served):
-		r.short = fmt.Sprintf("release %s serves, but is not well: %v", served.name(), err)
+		r.outcome.Result, r.outcome.Error = Failed, fmt.Sprintf("release %s serves, but is not well: %v", served.name(), err)
 	default:
 		if ended := w.driver.end(ctx, r.gen); ended != nil {
 			w.emit(ctx, Event{Kind: EventNote, Detail: ended.Error()})
@@ -292,6 +292,9 @@ func (w *worker) begin(ctx context.Context, prep Preparation, ev evidence) opRes
 		return w.failed(r, r.err)
 	}
 	ev.new = workerPIDs(r.gen)
+	if r.short != "" {
+		return w.outcome(r, Restart, Refused, ev, r.short)
+	}
 	return w.outcome(r, Restart, Verified, ev, "")
 }
 

@@ -34,6 +34,11 @@ func (r *Release) holds(path string) bool {
 	return r != nil && isBelow(path, r.Path)
 }
 
+func isDir(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
 func isBelow(path, dir string) bool {
 	rel, err := filepath.Rel(dir, path)
 	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
@@ -185,8 +190,8 @@ func (w *worker) fit(ctx context.Context, target *Release, on Occasion) *Refusal
 	}
 }
 
-// startRelease starts the server when none runs: from the current release, or where that is not fit or does not get ready, from the one
-// that was served last.
+// startRelease starts the server when none runs: from the current release, or where that is not fit, does not get ready or is not well, from
+// the one that was served last. Where there is no other, what gets ready serves.
 func (w *worker) startRelease(ctx context.Context, prep Preparation) opResult {
 	last := w.served
 	if last == nil && w.opt.Releases.Fallback != nil {
@@ -194,12 +199,15 @@ func (w *worker) startRelease(ctx context.Context, prep Preparation) opResult {
 			last = &r
 		}
 	}
+	if last != nil && !isDir(last.Dir) {
+		last = nil
+	}
 	on, patience := Asked, gap
 	if last == nil {
 		on, patience = Started, max(gap, w.opt.Releases.Wait)
 	}
 	target, err := w.resolve(ctx, patience)
-	if err == nil && target.is(w.refused) && last != nil && !target.is(last) {
+	if err == nil && target.is(w.refused) && last != nil && !target.is(last) && !w.op.requested {
 		err = fmt.Errorf("release %s was refused", target.Name)
 	} else if err == nil {
 		if refusal := w.fit(ctx, target, on); refusal != nil {
@@ -210,13 +218,18 @@ func (w *worker) startRelease(ctx context.Context, prep Preparation) opResult {
 		w.target = target
 		var g generation
 		if g, err = w.start(ctx, prep); err == nil {
-			return opResult{gen: g}
+			if last == nil || last.is(target) {
+				return opResult{gen: g}
+			}
+			if err = w.driver.well(ctx, g); err == nil {
+				return opResult{gen: g}
+			}
+			if ended := w.driver.end(ctx, g); ended != nil {
+				w.emit(ctx, Event{Kind: EventNote, Detail: ended.Error()})
+			}
 		}
 	}
 	if last == nil || last.is(target) || ctx.Err() != nil {
-		return opResult{err: err}
-	}
-	if st, gone := os.Stat(last.Dir); gone != nil || !st.IsDir() {
 		return opResult{err: err}
 	}
 	why := fmt.Sprintf("%v; release %s, which was served last, is started instead", err, last.Name)

@@ -134,7 +134,36 @@ func TestReleases(t *testing.T) {
 			calls: []string{"boot 7", "reload into 8"}, serves: "8", state: Degraded, reason: "release 8 is served, but not well", result: Failed, error: "answers 500"},
 		{name: "after a crash the refused release is not tried first", hands: true, start: "7", broken: []string{"8"},
 			play:  func(r *rig, l *link) { l.lead("8"); r.ask(None); r.d.die(1); elapse(3 * time.Second) },
-			calls: []string{"boot 7", "handover", "boot 8", "end", "boot 7"}, serves: "7", state: Degraded, reason: "release 8 was refused; release 7 serves", result: Verified},
+			calls: []string{"boot 7", "handover", "boot 8", "end", "boot 7"}, serves: "7", state: Degraded, reason: "release 8 was refused; release 7 serves", result: Refused, error: "release 8 was refused"},
+		{name: "after a crash a request tries the refused release again", hands: true, start: "7", broken: []string{"8"},
+			play: func(r *rig, l *link) {
+				l.lead("8")
+				r.ask(None)
+				delete(r.d.broken, "8")
+				r.d.die(1)
+				elapse(time.Millisecond)
+				r.ask(Reload)
+			},
+			calls: []string{"boot 7", "handover", "boot 8", "end", "boot 8"}, serves: "8", state: Ready, result: Verified},
+		{name: "what does not start is not live because another one was started for it", hands: true, start: "7", broken: []string{"8"},
+			play:  func(r *rig, l *link) { r.d.die(1); elapse(time.Millisecond); l.lead("8"); r.ask(Reload) },
+			calls: []string{"boot 7", "end", "boot 8", "boot 7"}, serves: "7", state: Degraded, reason: "it ended; release 7 serves", result: Refused, error: "it ended; release 7 serves"},
+		{name: "nor is what is not well", hands: true, start: "7", sick: []string{"8"},
+			play:  func(r *rig, l *link) { r.d.die(1); elapse(time.Millisecond); l.lead("8"); r.ask(Reload) },
+			calls: []string{"boot 7", "end", "boot 8", "end", "boot 7"}, serves: "7", state: Degraded, reason: "answers 500; release 7 serves", result: Refused, error: "answers 500"},
+		{name: "nor is a link that leads nowhere", hands: true, start: "7",
+			play: func(r *rig, l *link) {
+				r.d.die(1)
+				elapse(time.Millisecond)
+				l.lead("")
+				r.ask(Reload)
+				elapse(2 * time.Second)
+				l.lead("7")
+				r.ask(None)
+			},
+			calls: []string{"boot 7", "end", "boot 7"}, serves: "7", state: Ready, result: Refused, error: "leads nowhere; release 7 serves"},
+		{name: "what serves and is not well is not restarted well", start: "7", sick: []string{"7"}, play: func(r *rig, l *link) { r.ask(Restart) },
+			calls: []string{"boot 7", "end", "boot 7"}, serves: "7", state: Degraded, reason: "release 7 serves, but is not well", result: Failed, error: "answers 500"},
 		{name: "after a crash the current release is started", hands: true, start: "7", play: func(r *rig, l *link) { r.d.die(1); elapse(3 * time.Second) },
 			calls: []string{"boot 7", "end", "boot 7"}, serves: "7", state: Ready, result: Verified},
 		{name: "what was served before this start steps in", start: "8", before: "7", broken: []string{"8"}, play: func(r *rig, l *link) {},
