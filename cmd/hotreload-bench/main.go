@@ -64,6 +64,7 @@ var sections = []section{
 	{"served", measureServed},
 	{"frameworks", measureFrameworks},
 	{"handover", measureHandover},
+	{"releases", measureReleases},
 }
 
 // bench is what all sections know.
@@ -91,18 +92,19 @@ type scale struct {
 	framework   int           // the same, for each framework
 	boots       int           // starts of a framework that they are spread over
 	restarts    int           // saves that restart one
+	switches    int           // of releases, for each server
 }
 
 func fullScale() scale {
 	return scale{saves: 100, starts: 3, probes: 20, dirs: 10_000, files: 10, idle: 30 * time.Second,
 		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50,
-		framework: 30, boots: 3, restarts: 10}
+		framework: 30, boots: 3, restarts: 10, switches: 50}
 }
 
 func quickScale() scale {
 	return scale{saves: 10, starts: 1, probes: 10, dirs: 1_000, files: 10, idle: 3 * time.Second,
 		burst: 1_000, burstTime: time.Second, edits: 40, otherEdits: 20, served: 10,
-		framework: 5, boots: 1, restarts: 3}
+		framework: 5, boots: 1, restarts: 3, switches: 5}
 }
 
 func benchMain(ctx context.Context, args []string) error {
