@@ -52,19 +52,21 @@ func (e *usageError) Error() string { return e.why }
 
 // section is one thing to measure, and one table or more.
 type section struct {
-	name string
-	run  func(context.Context, *bench) error
+	name  string
+	run   func(context.Context, *bench) error
+	named bool // it is only run when it is named
 }
 
 var sections = []section{
-	{"latency", measureLatency},
-	{"tree", measureTree},
-	{"burst", measureBurst},
-	{"stale", measureStale},
-	{"served", measureServed},
-	{"frameworks", measureFrameworks},
-	{"handover", measureHandover},
-	{"releases", measureReleases},
+	{name: "latency", run: measureLatency},
+	{name: "tree", run: measureTree},
+	{name: "burst", run: measureBurst},
+	{name: "stale", run: measureStale},
+	{name: "served", run: measureServed},
+	{name: "frameworks", run: measureFrameworks},
+	{name: "handover", run: measureHandover},
+	{name: "releases", run: measureReleases},
+	{name: "soak", run: measureSoak, named: true},
 }
 
 // bench is what all sections know.
@@ -93,18 +95,19 @@ type scale struct {
 	boots       int           // starts of a framework that they are spread over
 	restarts    int           // saves that restart one
 	switches    int           // of releases, for each server
+	soak        time.Duration
 }
 
 func fullScale() scale {
 	return scale{saves: 100, starts: 3, probes: 20, dirs: 10_000, files: 10, idle: 30 * time.Second,
 		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50,
-		framework: 30, boots: 3, restarts: 10, switches: 50}
+		framework: 30, boots: 3, restarts: 10, switches: 50, soak: 30 * time.Minute}
 }
 
 func quickScale() scale {
 	return scale{saves: 10, starts: 1, probes: 10, dirs: 1_000, files: 10, idle: 3 * time.Second,
 		burst: 1_000, burstTime: time.Second, edits: 40, otherEdits: 20, served: 10,
-		framework: 5, boots: 1, restarts: 3, switches: 5}
+		framework: 5, boots: 1, restarts: 3, switches: 5, soak: time.Minute}
 }
 
 func benchMain(ctx context.Context, args []string) error {
@@ -114,6 +117,7 @@ func benchMain(ctx context.Context, args []string) error {
 	flags.StringVar(&b.examples, "examples", "examples", "the `DIRECTORY` of the example servers")
 	quick := flags.Bool("quick", false, "much less of everything: under two minutes")
 	edits := flags.Int("edits", 0, "how many random edits the stale rounds make (default 1000, with -quick 40)")
+	soak := flags.Duration("time", 0, "how long the soak lasts (default 30m, with -quick 1m)")
 	only := flags.String("only", "", "a comma-separated `LIST` of sections: "+strings.Join(sectionNames(), ", "))
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -133,6 +137,9 @@ func benchMain(ctx context.Context, args []string) error {
 	}
 	if *edits > 0 {
 		b.scale.edits = *edits
+	}
+	if *soak > 0 {
+		b.scale.soak = *soak
 	}
 	if err := b.locate(); err != nil {
 		return err
@@ -181,10 +188,10 @@ func sectionNames() []string {
 	return names
 }
 
-// choose returns the named sections, in the order in which they are always run; all when none is named.
+// choose returns the named sections, in the order in which they are always run; when none is named, all that need not be.
 func choose(list string) ([]section, error) {
 	if list == "" {
-		return sections, nil
+		return slices.DeleteFunc(slices.Clone(sections), func(s section) bool { return s.named }), nil
 	}
 	names := strings.Split(list, ",")
 	for _, name := range names {
