@@ -67,6 +67,7 @@ var sections = []section{
 	{name: "handover", run: measureHandover},
 	{name: "releases", run: measureReleases},
 	{name: "soak", run: measureSoak, named: true},
+	{name: "chaos", run: measureChaos, named: true},
 }
 
 // bench is what all sections know.
@@ -76,6 +77,7 @@ type bench struct {
 	self      string // absolute path of this program
 	temp      string
 	scale     scale
+	seed      uint64 // of chaos; 0: any
 	out       io.Writer
 }
 
@@ -96,18 +98,19 @@ type scale struct {
 	restarts    int           // saves that restart one
 	switches    int           // of releases, for each server
 	soak        time.Duration
+	kills       int
 }
 
 func fullScale() scale {
 	return scale{saves: 100, starts: 3, probes: 20, dirs: 10_000, files: 10, idle: 30 * time.Second,
 		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50,
-		framework: 30, boots: 3, restarts: 10, switches: 50, soak: 30 * time.Minute}
+		framework: 30, boots: 3, restarts: 10, switches: 50, soak: 30 * time.Minute, kills: 200}
 }
 
 func quickScale() scale {
 	return scale{saves: 10, starts: 1, probes: 10, dirs: 1_000, files: 10, idle: 3 * time.Second,
 		burst: 1_000, burstTime: time.Second, edits: 40, otherEdits: 20, served: 10,
-		framework: 5, boots: 1, restarts: 3, switches: 5, soak: time.Minute}
+		framework: 5, boots: 1, restarts: 3, switches: 5, soak: time.Minute, kills: 20}
 }
 
 func benchMain(ctx context.Context, args []string) error {
@@ -118,6 +121,8 @@ func benchMain(ctx context.Context, args []string) error {
 	quick := flags.Bool("quick", false, "much less of everything: under two minutes")
 	edits := flags.Int("edits", 0, "how many random edits the stale rounds make (default 1000, with -quick 40)")
 	soak := flags.Duration("time", 0, "how long the soak lasts (default 30m, with -quick 1m)")
+	kills := flags.Int("n", 0, "how many kills chaos makes (default 200, with -quick 20)")
+	flags.Uint64Var(&b.seed, "seed", 0, "repeat the chaos that printed this `SEED`")
 	only := flags.String("only", "", "a comma-separated `LIST` of sections: "+strings.Join(sectionNames(), ", "))
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -137,6 +142,9 @@ func benchMain(ctx context.Context, args []string) error {
 	}
 	if *edits > 0 {
 		b.scale.edits = *edits
+	}
+	if *kills > 0 {
+		b.scale.kills = *kills
 	}
 	if *soak > 0 {
 		b.scale.soak = *soak

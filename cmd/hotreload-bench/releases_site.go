@@ -25,12 +25,17 @@ type deployed struct {
 	file  string // in a release: what says its name
 }
 
-// newDeployed puts an application into releases of these names, the first of which is current.
+// newDeployed puts an application into releases of these names, the first of which is current; when none is named there is none yet.
 func (b *bench) newDeployed(name string, a *app, pidFile string, releases ...string) (*deployed, error) {
 	base, err := os.MkdirTemp(b.temp, "releases-")
 	if err != nil {
 		return nil, err
 	}
+	return newDeployedIn(base, name, a, pidFile, releases...)
+}
+
+// newDeployedIn does so in an existing directory.
+func newDeployedIn(base, name string, a *app, pidFile string, releases ...string) (*deployed, error) {
 	file, err := filepath.Rel(a.dir, a.file)
 	if err != nil {
 		return nil, err
@@ -43,6 +48,9 @@ func (b *bench) newDeployed(name string, a *app, pidFile string, releases ...str
 		if err := d.add(r); err != nil {
 			return nil, fmt.Errorf("release %s: %w", r, err)
 		}
+	}
+	if len(releases) == 0 {
+		return d, nil
 	}
 	return d, d.shell(`ln -s "releases/$1" current`, releases[0])
 }
@@ -119,24 +127,26 @@ func (b *bench) deployedHere(ctx context.Context, releases ...string) (here []*d
 	if len(here) > 0 {
 		return here, why, nil
 	}
-	d, err := b.deployedPrefork(ctx, releases...)
+	a, name, err := b.someApp(ctx)
 	if err != nil {
 		return nil, append(why, err.Error()+"."), nil
 	}
-	return []*deployed{d}, why, nil
+	d, err := b.newDeployed(name, a, "runtime/server.pid", releases...)
+	return []*deployed{d}, why, err
 }
 
-// deployedPrefork is examples/prefork.
-func (b *bench) deployedPrefork(ctx context.Context, releases ...string) (*deployed, error) {
-	e := example{"prefork", "php"}
-	if err := e.runs(ctx); err != nil {
-		return nil, fmt.Errorf("examples/prefork: %w", err)
+// someApp is a Swoole server in PROCESS mode where that is possible, else examples/prefork.
+func (b *bench) someApp(ctx context.Context) (a *app, name string, err error) {
+	swoole, prefork := example{"swoole", os.Getenv(phpWithSwoole)}, example{"prefork", "php"}
+	if swoole.runs(ctx) == nil {
+		a, err = b.plainApp(swoole)
+		return a, "Swoole PROCESS", err
 	}
-	a, err := b.plainApp(e)
-	if err != nil {
-		return nil, err
+	if err := prefork.runs(ctx); err != nil {
+		return nil, "", fmt.Errorf("examples/prefork: %w", err)
 	}
-	return b.newDeployed("examples/prefork", a, "runtime/server.pid", releases...)
+	a, err = b.plainApp(prefork)
+	return a, "examples/prefork", err
 }
 
 // plainApp is an example that is started by a relative path, and has its pid file beside it.

@@ -26,7 +26,11 @@ const soakPace = time.Second
 
 // measureSoak: does `hotreload run` grow?
 func measureSoak(ctx context.Context, b *bench) error {
-	d, err := b.deployedOne(ctx, "v1", "v2")
+	a, name, err := b.someApp(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := b.newDeployed(name, a, "runtime/server.pid", "v1", "v2")
 	if err != nil {
 		return err
 	}
@@ -63,19 +67,6 @@ func measureSoak(ctx context.Context, b *bench) error {
 	}
 	t.print(b.out)
 	return nil
-}
-
-// deployedOne is a Swoole server in PROCESS mode where that is possible, else examples/prefork.
-func (b *bench) deployedOne(ctx context.Context, releases ...string) (*deployed, error) {
-	swoole := example{"swoole", os.Getenv(phpWithSwoole)}
-	if swoole.runs(ctx) != nil {
-		return b.deployedPrefork(ctx, releases...)
-	}
-	a, err := b.plainApp(swoole)
-	if err != nil {
-		return nil, err
-	}
-	return b.newDeployed("Swoole PROCESS", a, "runtime/server.pid", releases...)
 }
 
 // soakRound is how many actions contain all that there are.

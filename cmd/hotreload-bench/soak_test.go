@@ -63,7 +63,11 @@ func TestSoak(t *testing.T) {
 	b := newTestBench(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	d, err := b.deployedPrefork(ctx, "v1", "v2")
+	a, name, err := b.someApp(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := b.newDeployed(name, a, "runtime/server.pid", "v1", "v2")
 	if err != nil {
 		t.Fatal(err)
 	}
