@@ -37,11 +37,10 @@ func measureChaos(ctx context.Context, b *bench) error {
 // chaos is what kills.
 type chaos struct {
 	*chaosSite
-	random   *rand.Rand
-	watch    *watch
-	usual    map[string]time.Duration // how long each command takes when nothing is killed
-	kills    []kill
-	commands int // that have ended by themselves
+	random *rand.Rand
+	watch  *watch
+	usual  map[string]time.Duration // how long each command takes when nothing is killed
+	kills  []kill
 }
 
 // kill is one of them.
@@ -74,8 +73,8 @@ func (c *chaos) run(ctx context.Context, n int) error {
 	c.watch = c.begin()
 	err := c.calm(ctx)
 	for i := 0; i < n && err == nil; i++ {
-		if err = c.strike(ctx); err != nil {
-			k := c.kills[len(c.kills)-1]
+		if err = c.strike(ctx); err != nil && len(c.kills) > i {
+			k := c.kills[i]
 			err = fmt.Errorf("kill %d: %s, %v after the start of `%s` (which ended with %s): %w", i+1, k.victim, k.after.Round(time.Millisecond), k.command, k.exit, err)
 		}
 	}
@@ -145,7 +144,6 @@ func (c *chaos) strike(ctx context.Context) error {
 	name := chaosCommands[c.random.IntN(len(chaosCommands))]
 	args, err := c.prepare(name)
 	if err != nil {
-		c.kills = append(c.kills, kill{command: name, victim: "nothing"})
 		return err
 	}
 	k := kill{command: strings.Join(args, " ")}
@@ -169,16 +167,16 @@ func (c *chaos) strike(ctx context.Context) error {
 		return fmt.Errorf("the command does not end within %v", chaosPatience)
 	}
 	if last.serves, err = c.watch.served(ctx, killed); err != nil {
-		return fmt.Errorf("%w; the command said:\n%s", err, command.said)
+		return fmt.Errorf("%w; the command said:\n%s", err, endOf(command.out))
 	}
 	// What was half done is seen to by the next one.
 	out, err := c.cmd("release", "prune", "--keep=100").CombinedOutput()
 	last.healed = strings.TrimSpace(string(out))
 	if err != nil {
-		return fmt.Errorf("the next command: %w: %s; the command said:\n%s", err, out, command.said)
+		return fmt.Errorf("the next command: %w: %s; the command said:\n%s", err, out, endOf(command.out))
 	}
 	if err := c.sound(ctx); err != nil {
-		return fmt.Errorf("%w; the command said:\n%s\nthe next one said:\n%s", err, command.said, out)
+		return fmt.Errorf("%w; the command said:\n%s\nthe next one said:\n%s", err, endOf(command.out), out)
 	}
 	last.settled = time.Since(killed)
 	return ctx.Err()
@@ -188,16 +186,29 @@ func (c *chaos) strike(ctx context.Context) error {
 type struck struct {
 	*process
 	began time.Time
-	said  *tail
+	out   string // the file with its output
 }
 
 func (c *chaos) start(args []string) (*struck, error) {
+	out, err := os.Create(c.log.Name() + ".command")
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
 	cmd := c.cmd(args...)
-	s := &struck{began: time.Now(), said: &tail{}}
-	cmd.Stdout, cmd.Stderr = s.said, s.said
-	var err error
+	cmd.Stdout, cmd.Stderr = out, out
+	s := &struck{began: time.Now(), out: out.Name()}
 	s.process, err = launch(cmd)
 	return s, err
+}
+
+// endOf is the end of a file, for reports.
+func endOf(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.ToValidUTF8(string(text[max(0, len(text)-tailSize):]), "?")
 }
 
 // wait returns how the command ended, "" when it does not.
@@ -282,14 +293,10 @@ func (c *chaos) evidence() string {
 	show("status", status)
 	list, _ := c.cmd("release", "list").CombinedOutput()
 	show("release list", list)
-	for _, info := range c.processes() {
-		words, _ := info.Cmdline()
-		cwd, _ := info.Cwd()
-		fmt.Fprintf(&b, "process %d, child of %d, in %s: %s\n", info.PID, info.PPID, cwd, strings.Join(words, " "))
-	}
+	show("processes", []byte(strings.Join(describeProcesses(c.processes()), "\n")))
 	for i, k := range c.kills[max(0, len(c.kills)-5):] {
 		fmt.Fprintf(&b, "kill %d: %+v\n", max(0, len(c.kills)-5)+i+1, k)
 	}
-	show("the end of what hotreload run said", []byte(c.said.end()))
+	show("the end of what hotreload run said", []byte(endOf(c.log.Name())))
 	return b.String()
 }

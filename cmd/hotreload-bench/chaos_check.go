@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,12 +16,8 @@ import (
 	"github.com/hotreload/hotreload/supervisor"
 )
 
-const (
-	// servesWithin is how long the server may be away after a kill.
-	servesWithin = 10 * time.Second
-	// chaosPatience bounds everything else that must come.
-	chaosPatience = 60 * time.Second
-)
+// chaosPatience bounds everything that must come and has no other bound.
+const chaosPatience = 60 * time.Second
 
 // watch looks all the time whether current leads to a complete release, and whether requests are answered.
 type watch struct {
@@ -95,8 +92,8 @@ func (w *watch) served(ctx context.Context, since time.Time) (time.Duration, err
 			return 0, broken
 		case answered.After(since):
 			return answered.Sub(since), nil
-		case time.Since(since) > servesWithin:
-			return 0, fmt.Errorf("no request was answered within %v", servesWithin)
+		case time.Since(since) > w.site.away:
+			return 0, fmt.Errorf("no request was answered within %v", w.site.away)
 		}
 		wait(ctx, 5*time.Millisecond)
 		if ctx.Err() != nil {
@@ -165,39 +162,48 @@ func (s *chaosSite) settled(ctx context.Context) error {
 	return nil
 }
 
-// noOrphans: what lives is hotreload, its relays, and the server.
+// noOrphans: what lives is hotreload, the server, and what helps them: one process that reads the server's output, one that keeps its sockets.
 func (s *chaosSite) noOrphans(ctx context.Context) error {
-	return s.gone(servesWithin, func(info signals.Info) bool {
-		st, err := s.status(ctx)
-		if err != nil || st.Master == nil {
-			return false
-		}
-		s.mu.Lock()
-		run := s.service.identity
-		s.mu.Unlock()
-		for _, root := range []int{run.PID, st.Master.PID} {
-			p, err := signals.Lookup(root)
-			if err != nil {
+	return s.gone(s.away, func(all []signals.Info) (strangers []signals.Info) {
+		members := s.members(ctx)
+		helpers := map[string]bool{}
+		for _, info := range all {
+			words, err := info.Cmdline()
+			if err != nil || slices.Contains(members, info.Process) {
 				continue
 			}
-			tree, err := signals.Tree(p)
-			if err != nil {
+			if helper := words[0]; (helper == "hotreload: output relay" || helper == "hotreload-keeper") && !helpers[helper] {
+				helpers[helper] = true
 				continue
 			}
-			for _, member := range tree {
-				if member.Process == info.Process {
-					return true
-				}
-			}
+			strangers = append(strangers, info)
 		}
-		return isRelay(info)
+		return strangers
 	})
 }
 
-// isRelay: a process that reads the output of a server ends when that does.
-func isRelay(info signals.Info) bool {
-	words, err := info.Cmdline()
-	return err == nil && strings.Contains(strings.Join(words, " "), "output relay")
+// members are the processes of hotreload and of the server that it has.
+func (s *chaosSite) members(ctx context.Context) (members []signals.Process) {
+	s.mu.Lock()
+	roots := []signals.Process{s.service.identity}
+	s.mu.Unlock()
+	if st, err := s.status(ctx); err == nil && st.Master != nil {
+		if master, err := signals.Lookup(st.Master.PID); err == nil {
+			roots = append(roots, master)
+		}
+	}
+	for _, root := range roots {
+		tree, _ := signals.Tree(root) // empty when it has ended
+		for _, info := range tree {
+			words, err := info.Cmdline()
+			if err == nil && strings.HasPrefix(words[0], "hotreload") {
+				continue // a helper, while its hotreload lives
+			}
+			members = append(members, info.Process)
+		}
+		members = append(members, root)
+	}
+	return members
 }
 
 // nothingHalfWritten: what is remembered can be read, and nobody has left anything that is only there for a moment.

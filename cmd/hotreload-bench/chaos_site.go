@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,16 +43,17 @@ type chaosSite struct {
 	config    string
 	token     string
 	client    *control.Client
-	version   int // of the last release that was made
+	away      time.Duration // how long the server may be, and a process may live that should not
+	version   int           // of the last release that was made
 
 	mu      sync.Mutex
 	service *process // hotreload run
 	stopped bool
 	ended   chan struct{} // closed when the service manager has ended
 	starts  int
-	broken  error // it ended without having been killed
-	killed  bool  // it was, by us
-	said    *all
+	broken  error    // it ended without having been killed
+	killed  bool     // it was, by us
+	log     *os.File // what they said: a file, so that nobody has to read it
 }
 
 // newChaosSite makes a site with three releases in an existing directory, and starts `hotreload run`.
@@ -64,7 +66,11 @@ func (b *bench) newChaosSite(ctx context.Context, base string) (*chaosSite, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &chaosSite{deployed: d, hotreload: b.hotreload, token: rand.Text(), client: control.NewClient(control.Place{Socket: d.socket()}), said: &all{}}
+	s := &chaosSite{deployed: d, hotreload: b.hotreload, token: rand.Text(), away: b.scale.away}
+	if s.log, err = os.CreateTemp(b.temp, "run-*.log"); err != nil {
+		return nil, err
+	}
+	s.client = control.NewClient(control.Place{Socket: d.socket()})
 	s.config, err = d.writeReleaseConfig(map[string]any{
 		"server": map[string]any{
 			"kind": d.kind, "command": d.command, "pid_file": d.pidFile, "env": map[string]string{chaosToken: s.token},
@@ -208,7 +214,7 @@ func (s *chaosSite) serviceManager() {
 		defer close(s.ended)
 		for {
 			cmd := s.cmd("run")
-			cmd.Stderr = s.said
+			cmd.Stdout, cmd.Stderr = s.log, s.log
 			p, err := launch(cmd)
 			s.mu.Lock()
 			if err != nil {
@@ -249,11 +255,11 @@ func (s *chaosSite) close() error {
 		p.stop()
 	}
 	<-s.ended
-	err := s.gone(10*time.Second, func(signals.Info) bool { return false })
+	err := s.gone(s.away, func(all []signals.Info) []signals.Info { return all })
 	for _, info := range s.processes() {
 		_ = info.Signal(syscall.SIGKILL)
 	}
-	return err
+	return errors.Join(err, s.log.Close())
 }
 
 // cmd is a hotreload.
@@ -285,7 +291,8 @@ func (s *chaosSite) releases() ([]release.Release, error) {
 	return list, json.Unmarshal(out, &list)
 }
 
-// processes are all that belong to the site: by their environment, which some overwrite, or by where they run.
+// processes are all that belong to the site: by their environment, which some overwrite, by where they run, by what they are called, or by
+// where their output goes.
 func (s *chaosSite) processes() []signals.Info {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -293,17 +300,12 @@ func (s *chaosSite) processes() []signals.Info {
 	}
 	var ours []signals.Info
 	for _, e := range entries {
-		var pid int
-		if _, err := fmt.Sscan(e.Name(), &pid); err != nil || pid == os.Getpid() {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
 			continue
 		}
 		p, err := signals.Lookup(pid)
-		if err != nil {
-			continue
-		}
-		environ, _ := p.Environ()
-		cwd, _ := p.Cwd()
-		if !slices.Contains(environ, chaosToken+"="+s.token) && !strings.HasPrefix(cwd+"/", s.base+"/") {
+		if err != nil || !s.owns(p) {
 			continue
 		}
 		if info, err := p.Info(); err == nil {
@@ -313,21 +315,39 @@ func (s *chaosSite) processes() []signals.Info {
 	return ours
 }
 
-// gone waits until all processes have ended but those that may live.
-func (s *chaosSite) gone(within time.Duration, may func(signals.Info) bool) error {
+func (s *chaosSite) owns(p signals.Process) bool {
+	environ, _ := p.Environ()
+	if slices.Contains(environ, chaosToken+"="+s.token) {
+		return true
+	}
+	words, _ := p.Cmdline()
+	if strings.Contains(strings.Join(words, " "), s.base+"/") {
+		return true
+	}
+	cwd, _ := p.Cwd()
+	output, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/2", p.PID))
+	return strings.HasPrefix(cwd+"/", s.base+"/") || output == s.log.Name()
+}
+
+// gone waits until there are no processes but those that may live.
+func (s *chaosSite) gone(within time.Duration, strangers func([]signals.Info) []signals.Info) error {
 	for end := time.Now().Add(within); ; time.Sleep(20 * time.Millisecond) {
-		var left []string
-		for _, info := range s.processes() {
-			if !may(info) {
-				words, _ := info.Cmdline()
-				left = append(left, fmt.Sprintf("%d (child of %d): %s", info.PID, info.PPID, strings.Join(words, " ")))
-			}
-		}
+		left := strangers(s.processes())
 		if len(left) == 0 {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("processes are left: %s", strings.Join(left, "; "))
+			return fmt.Errorf("processes are left: %s", strings.Join(describeProcesses(left), "; "))
 		}
 	}
+}
+
+func describeProcesses(infos []signals.Info) []string {
+	var lines []string
+	for _, info := range infos {
+		words, _ := info.Cmdline()
+		cwd, _ := info.Cwd()
+		lines = append(lines, fmt.Sprintf("%d, child of %d, in %s: %s", info.PID, info.PPID, cwd, strings.Join(words, " ")))
+	}
+	return lines
 }

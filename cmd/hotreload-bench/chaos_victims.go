@@ -14,37 +14,45 @@ const (
 	victimMaster  = "a master"
 	victimManager = "a manager"
 	victimWorker  = "a worker"
+	noVictim      = "nothing"
 )
 
 var victims = []string{victimRun, victimCommand, victimMaster, victimManager, victimWorker}
 
-// kill kills one of these, which pick chooses among several, and returns what was killed: "nothing" when there was none.
+// kill kills one of these, which pick chooses among several, and returns what was killed: noVictim when there was none.
 func (c *chaos) kill(victim string, pick uint64, command *struck) string {
 	var target signals.Process
 	switch victim {
 	case victimRun:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		select {
-		case <-c.service.done:
-			return "nothing"
-		default:
+		if c.killService() != nil {
+			return noVictim
 		}
-		c.killed = true
-		target = c.service.identity
+		return victim
 	case victimCommand:
 		target = command.identity
 	default:
 		group := c.servers(command)[victim]
 		if len(group) == 0 {
-			return "nothing"
+			return noVictim
 		}
 		target = group[pick%uint64(len(group))]
 	}
 	if target.Signal(syscall.SIGKILL) != nil {
-		return "nothing"
+		return noVictim
 	}
 	return victim
+}
+
+// killService kills `hotreload run`.
+func (s *chaosSite) killService() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.killed = true // until the next one is started
+	err := s.service.identity.Signal(syscall.SIGKILL)
+	if err == nil {
+		<-s.service.done
+	}
+	return err
 }
 
 // servers are the processes of all servers that there are at this moment, by what they are, in the order of their pids. What a command has

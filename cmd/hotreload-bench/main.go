@@ -1,6 +1,7 @@
 // Command hotreload-bench measures hotreload beside what people use instead, on this machine and in one run: the classic
 // `inotifywait -m -r ... | while read; do kill -USR1 ...` loop, and entr. It prints Markdown tables and judges nothing: its
-// exit code is 0 unless the measuring itself went wrong.
+// exit code is 0 unless the measuring itself went wrong. Only the section chaos, which is run when it is named, judges: it ends with exit code
+// 1 at the first thing that must be true and is not.
 //
 // What is measured runs against a target that writes down when it was signalled, or against a real PHP server. The target
 // is this program, executed again. Whatever is started here is ended here, and everything is written below one temporary
@@ -99,18 +100,19 @@ type scale struct {
 	switches    int           // of releases, for each server
 	soak        time.Duration
 	kills       int
+	away        time.Duration // how long a server may be after a kill
 }
 
 func fullScale() scale {
 	return scale{saves: 100, starts: 3, probes: 20, dirs: 10_000, files: 10, idle: 30 * time.Second,
 		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50,
-		framework: 30, boots: 3, restarts: 10, switches: 50, soak: 30 * time.Minute, kills: 200}
+		framework: 30, boots: 3, restarts: 10, switches: 50, soak: 30 * time.Minute, kills: 200, away: 10 * time.Second}
 }
 
 func quickScale() scale {
 	return scale{saves: 10, starts: 1, probes: 10, dirs: 1_000, files: 10, idle: 3 * time.Second,
 		burst: 1_000, burstTime: time.Second, edits: 40, otherEdits: 20, served: 10,
-		framework: 5, boots: 1, restarts: 3, switches: 5, soak: time.Minute, kills: 20}
+		framework: 5, boots: 1, restarts: 3, switches: 5, soak: time.Minute, kills: 20, away: 10 * time.Second}
 }
 
 func benchMain(ctx context.Context, args []string) error {
