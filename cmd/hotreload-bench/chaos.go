@@ -17,6 +17,13 @@ import (
 // measureChaos kills things, and fills disks. Unlike the other sections it judges: the first thing that must be true and is not is its
 // error.
 func measureChaos(ctx context.Context, b *bench) error {
+	if err := b.measureKills(ctx); err != nil {
+		return err
+	}
+	return b.measureFaults(ctx)
+}
+
+func (b *bench) measureKills(ctx context.Context) error {
 	seed := b.seed
 	if seed == 0 {
 		seed = rand.Uint64()
@@ -28,16 +35,14 @@ func measureChaos(ctx context.Context, b *bench) error {
 	}
 	err = c.run(ctx, b.scale.kills)
 	c.table().print(b.out)
-	if err == nil {
-		err = b.measureFaults(ctx)
-	}
 	return err
 }
 
 // chaos is what kills.
 type chaos struct {
 	*chaosSite
-	random *rand.Rand
+	seed   uint64
+	random *rand.Rand // of the next kill
 	watch  *watch
 	usual  map[string]time.Duration // how long each command takes when nothing is killed
 	kills  []kill
@@ -63,8 +68,13 @@ func (b *bench) newChaos(ctx context.Context, seed uint64) (*chaos, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &chaos{chaosSite: s, random: rand.New(rand.NewPCG(seed, seed)), usual: map[string]time.Duration{}}, nil
+	c := &chaos{chaosSite: s, seed: seed, usual: map[string]time.Duration{}}
+	c.draw(0)
+	return c, nil
 }
+
+// draw begins the choices for the n-th kill. They depend on the seed and nothing before, which may have gone another way.
+func (c *chaos) draw(n int) { c.random = rand.New(rand.NewPCG(c.seed, uint64(n))) }
 
 var chaosCommands = []string{"deploy", "activate", "rollback", "prune"}
 
@@ -73,6 +83,7 @@ func (c *chaos) run(ctx context.Context, n int) error {
 	c.watch = c.begin()
 	err := c.calm(ctx)
 	for i := 0; i < n && err == nil; i++ {
+		c.draw(i + 1)
 		if err = c.strike(ctx); err != nil && len(c.kills) > i {
 			k := c.kills[i]
 			err = fmt.Errorf("kill %d: %s, %v after the start of `%s` (which ended with %s): %w", i+1, k.victim, k.after.Round(time.Millisecond), k.command, k.exit, err)

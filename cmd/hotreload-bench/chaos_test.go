@@ -1,29 +1,30 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
 )
 
-// A few kills of each kind, at other moments in each run. What must be true is in chaos_check.go.
-func TestChaos(t *testing.T) {
+// A few kills, other ones each time: the seed that is printed repeats them. What must be true after each is in chaos_check.go.
+func TestKills(t *testing.T) {
 	t.Parallel()
 	b := newTestBench(t)
-	var out strings.Builder
-	b.out, b.scale.kills = &out, 10
-	err := measureChaos(t.Context(), b)
-	t.Log(out.String())
-	if err != nil {
-		t.Error(err)
-	}
+	b.scale.kills = 10
+	judge(t, b, b.measureKills)
 }
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	b := newTestBench(t)
+	judge(t, b, b.measureFaults)
+}
+
+func judge(t *testing.T, b *bench, section func(context.Context) error) {
+	t.Helper()
 	var out strings.Builder
 	b.out = &out
-	err := b.measureFaults(t.Context())
+	err := section(t.Context())
 	t.Log(out.String())
 	if err != nil {
 		t.Error(err)

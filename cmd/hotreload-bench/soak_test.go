@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// buildDir is where the product is built, once, when it is needed.
-var buildDir string
+// testDir is where the product is built, once, when it is needed, and where everything else is.
+var testDir string
 
 var built = sync.OnceValues(func() (path string, err error) {
-	path = filepath.Join(buildDir, "hotreload")
+	path = filepath.Join(testDir, "hotreload")
 	out, err := exec.Command("go", "build", "-o", path, "../hotreload").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("go build: %w\n%s", err, out)
@@ -26,12 +26,18 @@ var built = sync.OnceValues(func() (path string, err error) {
 
 func TestMain(m *testing.M) {
 	var err error
-	if buildDir, err = os.MkdirTemp("", "hotreload-bench-test-"); err != nil {
+	if testDir, err = os.MkdirTemp("", "hotreload-bench-test-"); err == nil {
+		testDir, err = filepath.EvalSymlinks(testDir)
+	}
+	if err == nil {
+		err = os.Chmod(testDir, 0o711) // other users are played
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	code := m.Run()
-	os.RemoveAll(buildDir)
+	os.RemoveAll(testDir)
 	os.Exit(code)
 }
 
@@ -47,7 +53,7 @@ func newTestBench(t *testing.T) *bench {
 	}
 	b := &bench{hotreload: path, examples: filepath.Join("..", "..", "examples"), out: io.Discard, scale: quickScale()}
 	b.scale.away = time.Minute // whatever else the machine does
-	if b.temp, err = filepath.EvalSymlinks(t.TempDir()); err != nil {
+	if b.temp, err = os.MkdirTemp(testDir, "bench-"); err != nil {
 		t.Fatal(err)
 	}
 	return b
