@@ -57,6 +57,7 @@ type kill struct {
 	serves  time.Duration // from the kill to an answer
 	settled time.Duration // from the kill until what is current is served
 	healed  string        // what the next command says of what was half done
+	resumed bool          // the deploy was killed, and taken up again
 }
 
 func (b *bench) newChaos(ctx context.Context, seed uint64) (*chaos, error) {
@@ -180,6 +181,11 @@ func (c *chaos) strike(ctx context.Context) error {
 	if last.serves, err = c.watch.served(ctx, killed); err != nil {
 		return fmt.Errorf("%w; the command said:\n%s", err, endOf(command.out))
 	}
+	if name == "deploy" && last.victim == victimCommand {
+		if last.resumed, err = c.resume(); err != nil {
+			return fmt.Errorf("%w; the command said:\n%s", err, endOf(command.out))
+		}
+	}
 	// What was half done is seen to by the next one.
 	out, err := c.cmd("release", "prune", "--keep=100").CombinedOutput()
 	last.healed = strings.TrimSpace(string(out))
@@ -191,6 +197,22 @@ func (c *chaos) strike(ctx context.Context) error {
 	}
 	last.settled = time.Since(killed)
 	return ctx.Err()
+}
+
+// resume takes a deploy up that was killed, from any step on. It reports whether that could be done: it is refused when an earlier step
+// is missing, or when the deploy had ended well.
+func (c *chaos) resume() (bool, error) {
+	const refused = 2 // exit code
+	step := chaosSteps[c.random.IntN(len(chaosSteps))]
+	out, err := c.cmd("deploy", "--start-from", step).CombinedOutput()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == refused {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("hotreload deploy --start-from %s: %w: %s", step, err, out)
+	}
+	return true, nil
 }
 
 // struck is a command that may be killed.
@@ -238,7 +260,7 @@ func (c *chaos) table() *table {
 	t := &table{
 		title: fmt.Sprintf("`kill -9` during commands, %s", c.name),
 		header: []string{"command", "victim", "kills", "0 to 1/3 of its usual time", "to 2/3", "later", "the command ended well", "failed", "was killed",
-			"half done, and seen to", "kill to an answer: max", "kill to all well: median", "max"},
+			"resumed", "half done, and seen to", "kill to an answer: max", "kill to all well: median", "max"},
 	}
 	type key struct{ command, victim string }
 	rows := map[key][]kill{}
@@ -253,7 +275,7 @@ func (c *chaos) table() *table {
 		var thirds [3]int
 		var serves, settled sample
 		ended := map[string]int{}
-		healed := 0
+		healed, resumed := 0, 0
 		for _, k := range rows[at] {
 			third := int(3 * k.after / max(1, c.usual[at.command]))
 			thirds[min(third, 2)]++
@@ -268,16 +290,19 @@ func (c *chaos) table() *table {
 			if strings.Contains(k.healed, "killed") {
 				healed++
 			}
+			if k.resumed {
+				resumed++
+			}
 			serves, settled = append(serves, k.serves), append(settled, k.settled)
 		}
 		t.row(at.command, at.victim, fmt.Sprint(len(rows[at])), fmt.Sprint(thirds[0]), fmt.Sprint(thirds[1]), fmt.Sprint(thirds[2]),
-			fmt.Sprint(ended["well"]), fmt.Sprint(ended["failed"]), fmt.Sprint(ended["killed"]), fmt.Sprint(healed),
+			fmt.Sprint(ended["well"]), fmt.Sprint(ended["failed"]), fmt.Sprint(ended["killed"]), fmt.Sprint(resumed), fmt.Sprint(healed),
 			millis(serves.max()), millis(settled.median()), millis(settled.max()))
 	}
 	if c.watch != nil {
 		t.remark("%s", c.watch.summary())
 	}
-	t.remark("%d starts of `hotreload run`. Half done, and seen to: the next command said so.", c.starts)
+	t.remark("%d starts of `hotreload run`. Resumed: `deploy --start-from` any step; else it was refused. Half done, and seen to: the next command said so.", c.starts)
 	return t
 }
 

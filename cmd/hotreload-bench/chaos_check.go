@@ -168,11 +168,10 @@ func (s *chaosSite) noOrphans(ctx context.Context) error {
 		members := s.members(ctx)
 		helpers := map[string]bool{}
 		for _, info := range all {
-			words, err := info.Cmdline()
-			if err != nil || slices.Contains(members, info.Process) {
+			if slices.Contains(members, info.Process) || !info.Alive() {
 				continue
 			}
-			if helper := words[0]; (helper == "hotreload: output relay" || helper == "hotreload-keeper") && !helpers[helper] {
+			if helper := helperName(info); helper != "" && !helpers[helper] {
 				helpers[helper] = true
 				continue
 			}
@@ -195,15 +194,21 @@ func (s *chaosSite) members(ctx context.Context) (members []signals.Process) {
 	for _, root := range roots {
 		tree, _ := signals.Tree(root) // empty when it has ended
 		for _, info := range tree {
-			words, err := info.Cmdline()
-			if err == nil && strings.HasPrefix(words[0], "hotreload") {
-				continue // a helper, while its hotreload lives
+			if helperName(info) == "" {
+				members = append(members, info.Process)
 			}
-			members = append(members, info.Process)
 		}
-		members = append(members, root)
 	}
 	return members
+}
+
+// helperName is what a helper of hotreload calls itself, "" when a process is none.
+func helperName(info signals.Info) string {
+	words, _ := info.Cmdline()
+	if len(words) > 0 && slices.Contains([]string{"hotreload: output relay", "hotreload-keeper"}, words[0]) {
+		return words[0]
+	}
+	return ""
 }
 
 // nothingHalfWritten: what is remembered can be read, and nobody has left anything that is only there for a moment.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,14 +82,7 @@ func (b *bench) newChaosSite(ctx context.Context, base string) (*chaosSite, erro
 			"current": d.dir, "keep": 4, "ready_marker": chaosMarker, "shared": []string{"storage"}, "wait": "5s",
 			"health": map[string]any{"url": "http://" + d.address + "/", "tries": 20, "interval": "100ms"},
 		},
-		"deploy": map[string]any{"steps": []map[string]any{
-			{"name": "release", "from": s.build()},
-			{"name": "shared"},
-			{"name": "check", "run": "php -l app/handler.php && sleep 0.1"},
-			{"name": "activate"},
-			{"name": "health"},
-			{"name": "prune"},
-		}},
+		"deploy": map[string]any{"steps": s.steps()},
 	})
 	if err != nil {
 		return nil, err
@@ -110,6 +104,20 @@ func (b *bench) newChaosSite(ctx context.Context, base string) (*chaosSite, erro
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// chaosSteps are those of a deploy.
+var chaosSteps = []string{"release", "shared", "check", "activate", "health", "prune"}
+
+// steps configures them.
+func (s *chaosSite) steps() (steps []map[string]string) {
+	more := map[string]map[string]string{"release": {"from": s.build()}, "check": {"run": "php -l " + s.file + " && sleep 0.1"}}
+	for _, name := range chaosSteps {
+		step := map[string]string{"name": name}
+		maps.Copy(step, more[name])
+		steps = append(steps, step)
+	}
+	return steps
 }
 
 func (s *chaosSite) build() string { return filepath.Join(s.base, "build") }
