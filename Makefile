@@ -29,6 +29,10 @@ build: ## build bin/hotreload
 bench: tools-bench build ## measure: latency, bursts, big trees, stale rounds, beside inotifywait and entr
 	$(GO) run ./cmd/hotreload-bench -hotreload $(BIN)
 
+.PHONY: chaos
+chaos: tools-php build ## kill -9 at random moments of every command, full disks; exit 1 when something that must hold does not
+	$(GO) run ./cmd/hotreload-bench -hotreload $(BIN) -only chaos
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for 30 seconds
 	@for p in $$($(GO) list $(PACKAGES)); do \

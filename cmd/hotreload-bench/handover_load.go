@@ -25,6 +25,9 @@ type load struct {
 	path      string
 	keepAlive bool          // else each request has a connection of its own, and says so
 	think     time.Duration // between two requests on one connection
+	// heard is told of every answer, and when it was asked for: before the connection was made, if there is one for each request. It is
+	// called from many goroutines. nil: nobody wants to know.
+	heard func(asked time.Time, body []byte)
 }
 
 // losses are what the clients saw.
@@ -91,6 +94,7 @@ type loadClient struct {
 	load
 	losses
 	address string
+	asked   time.Time // when the present request, or the connection for it, was begun
 	conn    net.Conn
 	reader  *bufio.Reader
 }
@@ -98,6 +102,7 @@ type loadClient struct {
 func (c *loadClient) run(ctx context.Context) {
 	defer c.drop()
 	for ctx.Err() == nil {
+		c.asked = time.Now()
 		if c.conn == nil && !c.connect(ctx) {
 			continue
 		}
@@ -198,11 +203,15 @@ func (c *loadClient) ask() (last bool, err error) {
 		return false, err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
 		return false, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		return false, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	if c.heard != nil {
+		c.heard(c.asked, body)
 	}
 	return resp.Close, nil
 }

@@ -1,6 +1,7 @@
 // Command hotreload-bench measures hotreload beside what people use instead, on this machine and in one run: the classic
 // `inotifywait -m -r ... | while read; do kill -USR1 ...` loop, and entr. It prints Markdown tables and judges nothing: its
-// exit code is 0 unless the measuring itself went wrong.
+// exit code is 0 unless the measuring itself went wrong. Only the section chaos, which is run when it is named, judges: it ends with exit code
+// 1 at the first thing that must be true and is not.
 //
 // What is measured runs against a target that writes down when it was signalled, or against a real PHP server. The target
 // is this program, executed again. Whatever is started here is ended here, and everything is written below one temporary
@@ -52,18 +53,22 @@ func (e *usageError) Error() string { return e.why }
 
 // section is one thing to measure, and one table or more.
 type section struct {
-	name string
-	run  func(context.Context, *bench) error
+	name  string
+	run   func(context.Context, *bench) error
+	named bool // it is only run when it is named
 }
 
 var sections = []section{
-	{"latency", measureLatency},
-	{"tree", measureTree},
-	{"burst", measureBurst},
-	{"stale", measureStale},
-	{"served", measureServed},
-	{"frameworks", measureFrameworks},
-	{"handover", measureHandover},
+	{name: "latency", run: measureLatency},
+	{name: "tree", run: measureTree},
+	{name: "burst", run: measureBurst},
+	{name: "stale", run: measureStale},
+	{name: "served", run: measureServed},
+	{name: "frameworks", run: measureFrameworks},
+	{name: "handover", run: measureHandover},
+	{name: "releases", run: measureReleases},
+	{name: "soak", run: measureSoak, named: true},
+	{name: "chaos", run: measureChaos, named: true},
 }
 
 // bench is what all sections know.
@@ -73,6 +78,7 @@ type bench struct {
 	self      string // absolute path of this program
 	temp      string
 	scale     scale
+	seed      uint64 // of chaos; 0: any
 	out       io.Writer
 }
 
@@ -91,18 +97,22 @@ type scale struct {
 	framework   int           // the same, for each framework
 	boots       int           // starts of a framework that they are spread over
 	restarts    int           // saves that restart one
+	switches    int           // of releases, for each server
+	soak        time.Duration
+	kills       int
+	away        time.Duration // how long a server may be after a kill
 }
 
 func fullScale() scale {
 	return scale{saves: 100, starts: 3, probes: 20, dirs: 10_000, files: 10, idle: 30 * time.Second,
 		burst: 5_000, burstTime: 2 * time.Second, edits: 1_000, otherEdits: 200, served: 50,
-		framework: 30, boots: 3, restarts: 10}
+		framework: 30, boots: 3, restarts: 10, switches: 50, soak: 30 * time.Minute, kills: 200, away: 10 * time.Second}
 }
 
 func quickScale() scale {
 	return scale{saves: 10, starts: 1, probes: 10, dirs: 1_000, files: 10, idle: 3 * time.Second,
 		burst: 1_000, burstTime: time.Second, edits: 40, otherEdits: 20, served: 10,
-		framework: 5, boots: 1, restarts: 3}
+		framework: 5, boots: 1, restarts: 3, switches: 5, soak: time.Minute, kills: 20, away: 10 * time.Second}
 }
 
 func benchMain(ctx context.Context, args []string) error {
@@ -112,6 +122,9 @@ func benchMain(ctx context.Context, args []string) error {
 	flags.StringVar(&b.examples, "examples", "examples", "the `DIRECTORY` of the example servers")
 	quick := flags.Bool("quick", false, "much less of everything: under two minutes")
 	edits := flags.Int("edits", 0, "how many random edits the stale rounds make (default 1000, with -quick 40)")
+	soak := flags.Duration("time", 0, "how long the soak lasts (default 30m, with -quick 1m)")
+	kills := flags.Int("n", 0, "how many kills chaos makes (default 200, with -quick 20)")
+	flags.Uint64Var(&b.seed, "seed", 0, "repeat the chaos that printed this `SEED`")
 	only := flags.String("only", "", "a comma-separated `LIST` of sections: "+strings.Join(sectionNames(), ", "))
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -131,6 +144,12 @@ func benchMain(ctx context.Context, args []string) error {
 	}
 	if *edits > 0 {
 		b.scale.edits = *edits
+	}
+	if *kills > 0 {
+		b.scale.kills = *kills
+	}
+	if *soak > 0 {
+		b.scale.soak = *soak
 	}
 	if err := b.locate(); err != nil {
 		return err
@@ -179,10 +198,10 @@ func sectionNames() []string {
 	return names
 }
 
-// choose returns the named sections, in the order in which they are always run; all when none is named.
+// choose returns the named sections, in the order in which they are always run; when none is named, all that need not be.
 func choose(list string) ([]section, error) {
 	if list == "" {
-		return sections, nil
+		return slices.DeleteFunc(slices.Clone(sections), func(s section) bool { return s.named }), nil
 	}
 	names := strings.Split(list, ",")
 	for _, name := range names {
