@@ -86,11 +86,13 @@ func (d *processes) ask(ctx context.Context, t *tree) error {
 			}
 			return fmt.Errorf("send %s to master %d: %w", signals.SignalName(step.sig), t.master.PID, err)
 		}
-		if info, err := t.master.Info(); err == nil {
-			goOn(info)
+		if d.opt.Server.Layout == LayoutSingle {
+			goOnMaster(t) // of any program nobody knows what it makes of a signal that it has no use for
+		} else {
+			_ = t.master.Signal(syscall.SIGCONT) // also where it is about to stop
 		}
 		wait, cancel := context.WithTimeout(ctx, step.wait)
-		nudge := time.AfterFunc(linger, func() { d.nudge(wait, t) })
+		nudge := time.AfterFunc(linger, func() { goOnMaster(t); d.nudge(wait, t) })
 		err := t.master.Wait(wait)
 		nudge.Stop()
 		cancel()
@@ -118,6 +120,13 @@ func (d *processes) askRest(t *tree) {
 		if err := info.Signal(syscall.SIGTERM); err == nil {
 			goOn(info)
 		}
+	}
+}
+
+// goOnMaster continues the master if that is stopped.
+func goOnMaster(t *tree) {
+	if info, err := t.master.Info(); err == nil {
+		goOn(info)
 	}
 }
 
