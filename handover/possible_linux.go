@@ -30,6 +30,7 @@ func Possible(start func(*exec.Cmd) error, wait func(*exec.Cmd)) error {
 	defer wait(cmd)
 	defer input.Close()
 	said, err := hear(shim)
+	proceed(shim)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrImpossible, err)
 	}

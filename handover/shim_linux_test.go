@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// When the shim has been heard it is the server already: nobody takes it for one that is ready.
-func TestShimIsGoneWhenItHasBeenHeard(t *testing.T) {
+// When the shim was let go on it is the server already: nobody takes it for one that is ready.
+func TestShimIsGoneWhenItHasProceeded(t *testing.T) {
 	for range 20 {
 		cmd := exec.Command("cat")
 		input, err := cmd.StdinPipe()
@@ -30,10 +30,12 @@ func TestShimIsGoneWhenItHasBeenHeard(t *testing.T) {
 		}
 		said, err := hear(shim)
 		if err != nil {
+			shim.Close()
 			input.Close()
 			cmd.Wait()
 			t.Skipf("sockets cannot be interposed here: %v", err)
 		}
+		proceed(shim)
 		args, err := os.ReadFile("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/cmdline")
 		if err != nil || !strings.HasPrefix(string(args), "cat\x00") {
 			t.Errorf("it is %q, %v", args, err)
