@@ -50,9 +50,12 @@ func (d *processes) boot(ctx context.Context, number int, from *Release) (genera
 	}
 	if a := d.opt.Adopt; a != nil {
 		d.opt.Adopt = nil // a second start is a start
-		a = d.choose(ctx, a)
+		a, other := d.choose(a)
 		if a.Master.Alive() {
-			return d.adopt(ctx, a)
+			return d.adopt(ctx, a, other)
+		}
+		if other != nil {
+			d.endLeftovers(ctx, other)
 		}
 		d.endLeftovers(ctx, a)
 	}
@@ -81,8 +84,12 @@ func (d *processes) attach(number int) (generation, error) {
 	return t, nil
 }
 
-func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) {
+// adopt takes over a server, and ends the one that was to replace it, if there is one.
+func (d *processes) adopt(ctx context.Context, a, other *Adoption) (generation, error) {
 	t := d.treeOf(a)
+	if other != nil {
+		d.discard(other, t)
+	}
 	d.restorePIDFile(a)
 	if err := d.takeOver(t); err != nil {
 		return nil, err
@@ -306,7 +313,7 @@ func (d *processes) launch(ctx context.Context, number int, home origin) (genera
 		d.offSaid = true
 		d.note("a restart will be a stop and a start: " + why)
 	}
-	d.save(t, true)
+	d.save(t, d.replacing == nil) // else it has to prove itself first
 	return t, nil
 }
 
