@@ -190,13 +190,18 @@ func (d *processes) judge(file string, want signals.Expectation) signals.Judgeme
 	return signals.Judge(file, want)
 }
 
-// clearPIDFile removes a pid file that names nobody, and refuses when it names a master: no two masters.
+// clearPIDFile removes a pid file that names nobody, and refuses when it names a master: no two masters. One of the master that is being
+// replaced is a copy, which came with the files of a release that runs: its own was set aside.
 func (d *processes) clearPIDFile(file string) error {
 	j := d.judge(file, signals.Expectation{Programs: d.programs()})
 	switch j.Verdict {
 	case signals.NoFile:
 		return nil
 	case signals.Master:
+		if d.replacing != nil && j.Master == d.replacing.master {
+			j.Reason = fmt.Sprintf("it is a copy of that of master %d, which is being replaced", j.PID)
+			break
+		}
 		return &bootError{what: fmt.Sprintf(
 			"a master already runs (pid %d, from %s), and hotreload did not start it: stop it, or watch it with `hotreload watch --attach`",
 			j.Master.PID, file)}
