@@ -362,6 +362,9 @@ func (s *session) know(opt *supervisor.Options, record recordFunc) {
 	if h != nil {
 		opt.Prepare, opt.Stands = h.prepare, h.stands
 	}
+	if f := newFPMTest(s.cfg, s.reaper.Run); f != nil && s.mode != supervisor.Attach {
+		opt.Prepare = f.prepare
+	}
 	for _, note := range code.notes {
 		s.report.Warn(note)
 	}
