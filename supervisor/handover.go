@@ -167,7 +167,7 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, ne
 		return nil, Drained{}, err
 	}
 	release := aside.guard(written)
-	if err := d.end(context.WithoutCancel(ctx), from); err != nil {
+	if err := d.end(uncut(ctx), from); err != nil {
 		d.note("the old server: " + err.Error())
 	}
 	release()
@@ -213,7 +213,7 @@ func (d *processes) replace(ctx context.Context, a *Adoption, t *tree) {
 		d.note(fmt.Sprintf("drain the old server: %v", err))
 	}
 	release := aside.guard(written)
-	if err := d.end(context.WithoutCancel(ctx), old); err != nil {
+	if err := d.end(uncut(ctx), old); err != nil {
 		d.note("the old server: " + err.Error())
 	}
 	release()
