@@ -292,7 +292,7 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	}
 	opt.Adopt = adopt
 	s.starts = !adopt.Runs()
-	if opt.Handover, err = s.handoverOf(place, !s.starts); err != nil {
+	if opt.Handover, err = s.handoverOf(place, adopt != nil || note != "", !s.starts); err != nil {
 		return nil, err
 	}
 	opt.Headroom = headroom
