@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +50,7 @@ func (k *killable) command(words []string) (string, error) {
 		return "new", err
 	case "resume":
 		var err error
-		k.sockets, err = Resume(path, startAndWait, nil, k.note)
+		k.sockets, err = Resume(path, time.Second, startAndWait, nil, k.note)
 		return "resumed", err
 	case "notes":
 		k.mu.Lock()

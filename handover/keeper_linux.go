@@ -270,14 +270,15 @@ func (a *Sockets) dismiss() {
 	a.keeper = nil
 }
 
-// Resume takes over from the keeper at path what an earlier hotreload has left to it.
-func Resume(path string, start func(*exec.Cmd) error, log *zap.Logger, note func(string)) (*Sockets, error) {
-	fd, err := findKeeper(path)
+// Resume takes over from the keeper at path what an earlier hotreload has left to it. patience is how long that may take to turn up, 0 where
+// none is expected.
+func Resume(path string, patience time.Duration, start func(*exec.Cmd) error, log *zap.Logger, note func(string)) (*Sockets, error) {
+	fd, err := findKeeper(path, patience)
 	if err != nil {
 		return nil, fmt.Errorf("find the keeper of the sockets: %w", err)
 	}
-	patience := unix.NsecToTimeval(int64(5 * time.Second))
-	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience)
+	limit := unix.NsecToTimeval(int64(5 * time.Second))
+	_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 	k, fds, err := receive(fd)
 	if err != nil {
 		unix.Close(fd)
@@ -303,8 +304,7 @@ func Resume(path string, start func(*exec.Cmd) error, log *zap.Logger, note func
 }
 
 // findKeeper connects to the keeper. It may not have noticed yet that hotreload was killed, or have been started right before.
-func findKeeper(path string) (int, error) {
-	const patience = time.Second
+func findKeeper(path string, patience time.Duration) (int, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
@@ -314,7 +314,7 @@ func findKeeper(path string) (int, error) {
 		if err == nil {
 			return fd, nil
 		}
-		if time.Since(began) > patience {
+		if time.Since(began) >= patience {
 			unix.Close(fd)
 			return -1, err
 		}

@@ -10,6 +10,7 @@ import (
 func (l *loop) finished(ctx context.Context, r opResult) error {
 	op := l.op
 	l.op.cancel(nil)
+	l.op.hurry()
 	l.op = nil
 	now := time.Now()
 	l.breaker.end(now, op.boot || r.outcome.Result != Refused)

@@ -50,9 +50,12 @@ func (d *processes) boot(ctx context.Context, number int, from *Release) (genera
 	}
 	if a := d.opt.Adopt; a != nil {
 		d.opt.Adopt = nil // a second start is a start
-		a = d.choose(ctx, a)
+		a, other := d.choose(a)
 		if a.Master.Alive() {
-			return d.adopt(ctx, a)
+			return d.adopt(ctx, a, other)
+		}
+		if other != nil {
+			d.endLeftovers(ctx, other)
 		}
 		d.endLeftovers(ctx, a)
 	}
@@ -81,8 +84,12 @@ func (d *processes) attach(number int) (generation, error) {
 	return t, nil
 }
 
-func (d *processes) adopt(ctx context.Context, a *Adoption) (generation, error) {
+// adopt takes over a server, and ends the one that was to replace it, if there is one.
+func (d *processes) adopt(ctx context.Context, a, other *Adoption) (generation, error) {
 	t := d.treeOf(a)
+	if other != nil {
+		d.discard(other, t)
+	}
 	d.restorePIDFile(a)
 	if err := d.takeOver(t); err != nil {
 		return nil, err
@@ -183,13 +190,18 @@ func (d *processes) judge(file string, want signals.Expectation) signals.Judgeme
 	return signals.Judge(file, want)
 }
 
-// clearPIDFile removes a pid file that names nobody, and refuses when it names a master: no two masters.
+// clearPIDFile removes a pid file that names nobody, and refuses when it names a master: no two masters. One of the master that is being
+// replaced is a copy, which came with the files of a release that runs: its own was set aside.
 func (d *processes) clearPIDFile(file string) error {
 	j := d.judge(file, signals.Expectation{Programs: d.programs()})
 	switch j.Verdict {
 	case signals.NoFile:
 		return nil
 	case signals.Master:
+		if d.replacing != nil && j.Master == d.replacing.master {
+			j.Reason = fmt.Sprintf("it is a copy of that of master %d, which is being replaced", j.PID)
+			break
+		}
 		return &bootError{what: fmt.Sprintf(
 			"a master already runs (pid %d, from %s), and hotreload did not start it: stop it, or watch it with `hotreload watch --attach`",
 			j.Master.PID, file)}
@@ -308,7 +320,7 @@ func (d *processes) launch(ctx context.Context, number int, home origin) (genera
 		d.offSaid = true
 		d.note("a restart will be a stop and a start: " + why)
 	}
-	d.save(t, true)
+	d.save(t, d.replacing == nil) // else it has to prove itself first
 	return t, nil
 }
 

@@ -54,6 +54,8 @@ func (l *loop) finish(ctx context.Context, force <-chan struct{}) error {
 // wind ends the operation that runs, then the server.
 func (l *loop) wind(ctx context.Context, op *operation, gen generation) error {
 	if op != nil {
+		defer op.hurry()
+		defer context.AfterFunc(ctx, op.hurry)()
 		op.cancel(ErrStopping)
 		gen = (<-op.done).gen
 	}

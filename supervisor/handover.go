@@ -154,6 +154,7 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, ne
 		aside.back()
 		return nil, Drained{}, err
 	}
+	d.save(to, true)
 	switched(to)
 	drained, err := d.drain(ctx, from, to)
 	if err != nil && !to.gone() {
@@ -169,7 +170,7 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, ne
 		return nil, Drained{}, err
 	}
 	release := aside.guard(written)
-	if err := d.end(context.WithoutCancel(ctx), from); err != nil {
+	if err := d.end(uncut(ctx), from); err != nil {
 		d.note("the old server: " + err.Error())
 	}
 	release()
@@ -180,18 +181,26 @@ func (d *processes) handOver(ctx context.Context, old generation, number int, ne
 }
 
 // choose decides which of two servers is adopted when hotreload was killed while one was about to replace the other: the new one only if it
-// had got ready. What is not chosen and not whole is ended.
-func (d *processes) choose(ctx context.Context, a *Adoption) *Adoption {
+// had taken over. other is the new one when it was not chosen.
+func (d *processes) choose(a *Adoption) (chosen, other *Adoption) {
 	if !a.Old.Runs() || a.Ready && a.Master.Alive() {
-		return a
+		return a, nil
 	}
-	d.note(fmt.Sprintf("the server that was to replace master %d had not got ready: it is ended", a.Old.Master.PID))
-	t := d.treeOf(a)
-	if err := d.kill(t); err != nil {
+	return a.Old, a
+}
+
+// discard ends a server that was to replace t. It may have been about to take over, so that new connections go to it.
+func (d *processes) discard(a *Adoption, t *tree) {
+	d.note(fmt.Sprintf("the server that was to replace master %d had not taken over: it is ended", t.master.PID))
+	if err := t.sockets.Take(); err != nil {
 		d.note(err.Error())
 	}
-	t.sockets.Retire()
-	return a.Old
+	other := d.treeOf(a)
+	if err := d.kill(other); err != nil {
+		d.note(err.Error())
+	}
+	other.sockets.Retire()
+	d.dropPIDFile(other)
 }
 
 // replace ends the old server in favour of t, as handOver would have if hotreload had not been killed.
@@ -207,7 +216,7 @@ func (d *processes) replace(ctx context.Context, a *Adoption, t *tree) {
 		d.note(fmt.Sprintf("drain the old server: %v", err))
 	}
 	release := aside.guard(written)
-	if err := d.end(context.WithoutCancel(ctx), old); err != nil {
+	if err := d.end(uncut(ctx), old); err != nil {
 		d.note("the old server: " + err.Error())
 	}
 	release()

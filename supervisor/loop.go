@@ -58,8 +58,9 @@ type operation struct {
 	escalated string   // by the operation goroutine; read when it is done
 	started   time.Time
 	cancel    context.CancelCauseFunc
-	events    chan Event    // progress, received by the loop
-	done      chan opResult // one value
+	hurry     context.CancelFunc // ends what goes on in order after cancel: uncut
+	events    chan Event         // progress, received by the loop
+	done      chan opResult      // one value
 }
 
 type opResult struct {
@@ -257,8 +258,9 @@ func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
 	l.endCare()
 	l.stopTimer(&l.retry)
 	l.stopTimer(&l.hold)
-	opCtx, cancel := context.WithCancelCause(ctx)
-	op.started, op.cancel = time.Now(), cancel
+	now, hurry := context.WithCancel(context.WithoutCancel(ctx))
+	opCtx, cancel := context.WithCancelCause(context.WithValue(ctx, nowKey{}, now))
+	op.started, op.cancel, op.hurry = time.Now(), cancel, hurry
 	op.events, op.done = make(chan Event), make(chan opResult, 1)
 	l.op = op
 	l.breaker.begin(op.started)
@@ -269,6 +271,18 @@ func (l *loop) begin(ctx context.Context, op *operation, gen generation) {
 	op.starts = gen == nil
 	w := &worker{driver: l.driver, opt: &l.opt, op: op, seq: l.seq, number: l.lastGen + 1, served: l.served, refused: l.refused}
 	go func() { op.done <- w.run(opCtx, gen) }()
+}
+
+// nowKey is that of a context in the context of an operation: uncut.
+type nowKey struct{}
+
+// uncut is a context for the orderly end of a server in an operation: cancelling the operation does not cut it short, being told to stop
+// at once does.
+func uncut(ctx context.Context) context.Context {
+	if now, ok := ctx.Value(nowKey{}).(context.Context); ok {
+		return now
+	}
+	return context.WithoutCancel(ctx)
 }
 
 // boot starts the server for nobody in particular: at the beginning, or to look for somebody else's master.

@@ -205,6 +205,7 @@ func (d *fakeDriver) handOver(ctx context.Context, old generation, number int, n
 		return nil, Drained{}, err
 	}
 	switched(g)
+	_ = d.wait(uncut(ctx), d.endTime) // the end of the old one
 	return g, Drained{Cut: 2, Idle: 3}, nil
 }
 
@@ -620,6 +621,22 @@ func TestStopDuringAnOperation(t *testing.T) {
 		r.wantCalls("boot", "reload", "end")
 		if _, err := r.s.Do(t.Context(), Request{Action: Reload}); !errors.Is(err, ErrStopping) {
 			t.Errorf("Do after the end = %v, want ErrStopping", err)
+		}
+	})
+}
+
+func TestASecondStopEndsTheServerThatIsBeingReplacedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &fakeDriver{hands: true}
+		r := newRig(t, d, nil)
+		d.endTime = time.Hour
+		r.ask(Restart)
+		begin := time.Now()
+		r.stop()
+		elapse(time.Minute) // the old one gets its time …
+		close(r.force)      // … until there is none
+		if err := <-r.result; err == nil || time.Since(begin) > 2*time.Minute {
+			t.Errorf("Run = %v after %s", err, time.Since(begin))
 		}
 	})
 }

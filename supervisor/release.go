@@ -228,6 +228,9 @@ func (w *worker) startRelease(ctx context.Context, prep Preparation) opResult {
 				w.emit(ctx, Event{Kind: EventNote, Detail: ended.Error()})
 			}
 		}
+		if last != nil && !last.is(target) {
+			err = fmt.Errorf("release %s: %w", target.Name, err)
+		}
 	}
 	if last == nil || last.is(target) || ctx.Err() != nil {
 		return opResult{err: err}

@@ -16,8 +16,12 @@ import (
 	"github.com/hotreload/hotreload/supervisor"
 )
 
-// handoverOf is nil where every restart is to be a stop and a start. adopts says that a server of an earlier hotreload is taken over.
-func (s *session) handoverOf(place control.Place, adopts bool) (supervisor.Handover, error) {
+// keeperPatience is how long it may take the keeper of a hotreload that was killed to notice that.
+const keeperPatience = time.Second
+
+// handoverOf is nil where every restart is to be a stop and a start. killed says that an earlier hotreload was killed, adopts that its
+// server is taken over.
+func (s *session) handoverOf(place control.Place, killed, adopts bool) (supervisor.Handover, error) {
 	switch s.cfg.Server.Kind {
 	case config.KindNone, config.KindPHPFPM:
 		return nil, nil // of any program it is not known whether two of it get along; php-fpm keeps its sockets itself
@@ -26,7 +30,11 @@ func (s *session) handoverOf(place control.Place, adopts bool) (supervisor.Hando
 		return nil, nil
 	}
 	path := place.Socket + ".keeper"
-	sockets, err := handover.Resume(path, s.startBeside, s.log, s.report.Warn)
+	var patience time.Duration
+	if killed {
+		patience = keeperPatience
+	}
+	sockets, err := handover.Resume(path, patience, s.startBeside, s.log, s.report.Warn)
 	switch {
 	case err != nil:
 		s.log.Debug("take over the sockets", zap.Error(err))

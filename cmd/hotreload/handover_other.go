@@ -8,4 +8,4 @@ import (
 )
 
 // handoverOf is nil: only Linux can hand sockets over.
-func (s *session) handoverOf(control.Place, bool) (supervisor.Handover, error) { return nil, nil }
+func (s *session) handoverOf(control.Place, bool, bool) (supervisor.Handover, error) { return nil, nil }

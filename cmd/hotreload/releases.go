@@ -25,12 +25,14 @@ type releases struct {
 	store  *release.Store
 	run    func(*exec.Cmd) error
 	beside func(func())
+	life   context.Context // ends with the session
 	mode   string
 	report reporter
 	log    *zap.Logger
 
 	latest atomic.Pointer[string] // the directory of what serves
 	noting sync.Mutex             // held while it is written down
+	cannot sync.Once              // said that it cannot be
 }
 
 // storeOf are the releases on disk. users is release.Options.Users.
@@ -51,7 +53,7 @@ func (s *session) releasesOf() (*releases, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &releases{cfg: s.cfg, store: store, run: s.reaper.Run, beside: s.beside, mode: string(s.mode), report: s.report, log: s.log}, nil
+	return &releases{cfg: s.cfg, store: store, run: s.reaper.Run, beside: s.beside, life: s.life, mode: string(s.mode), report: s.report, log: s.log}, nil
 }
 
 // options are supervisor.Options.Releases.
@@ -155,19 +157,43 @@ func (r *releases) complete(ctx context.Context, path string) error {
 	}
 }
 
-// served is supervisor.Releases.Served: it is what a rollback leads to, and a later start falls back on. The disk may take its time.
+// served is supervisor.Releases.Served: it is what a rollback leads to, and a later start falls back on. The disk may take its time, and so
+// may whoever changes the releases meanwhile.
 func (r *releases) served(to supervisor.Release) {
 	r.latest.Store(&to.Path)
 	r.beside(func() {
 		r.noting.Lock()
 		defer r.noting.Unlock()
-		if err := r.note(*r.latest.Load()); err != nil {
-			r.log.Debug("which release serves is not written down", zap.Error(err))
-		}
+		r.remember()
 	})
 }
 
-// note writes down that a release serves. Who holds the turn meanwhile has had it served, and does that itself.
+// remember writes down which release serves, as soon as nobody else changes anything.
+func (r *releases) remember() {
+	for {
+		path := *r.latest.Load()
+		err := r.note(path)
+		var busy *release.BusyError
+		if err != nil && !errors.As(err, &busy) {
+			r.cannot.Do(func() {
+				r.report.Warn(fmt.Sprintf("which release serves cannot be written down, so that a rollback or a later start may not know of it: %v", err))
+			})
+		}
+		if busy == nil {
+			return
+		}
+		select {
+		case <-time.After(pace):
+		case <-r.life.Done():
+			return
+		}
+		if current, err := r.store.Current(); err == nil && current != path {
+			return // it is being switched back, or to yet another one
+		}
+	}
+}
+
+// note writes down that a release serves.
 func (r *releases) note(path string) error {
 	turn, err := r.store.Acquire("hotreload " + r.mode)
 	if err != nil {

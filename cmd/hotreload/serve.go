@@ -292,7 +292,7 @@ func (s *session) supervisor(watch *watcher.Watcher) (*supervisor.Supervisor, er
 	}
 	opt.Adopt = adopt
 	s.starts = !adopt.Runs()
-	if opt.Handover, err = s.handoverOf(place, !s.starts); err != nil {
+	if opt.Handover, err = s.handoverOf(place, adopt != nil || note != "", !s.starts); err != nil {
 		return nil, err
 	}
 	opt.Headroom = headroom
@@ -361,6 +361,9 @@ func (s *session) know(opt *supervisor.Options, record recordFunc) {
 	opt.Record = recording(s.cfg, code, h, record)
 	if h != nil {
 		opt.Prepare, opt.Stands = h.prepare, h.stands
+	}
+	if f := newFPMTest(s.cfg, s.reaper.Run); f != nil && s.mode != supervisor.Attach {
+		opt.Prepare = f.prepare
 	}
 	for _, note := range code.notes {
 		s.report.Warn(note)
