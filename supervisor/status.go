@@ -59,8 +59,8 @@ func (o Outcome) Duration() time.Duration {
 type Status struct {
 	Version    string          `json:"version"`
 	State      State           `json:"state"`
-	Ready      bool            `json:"ready"` // a server answers requests, and is not about to be stopped
 	Reason     string          `json:"reason"`
+	Ready      bool            `json:"ready"` // a server answers requests, and is not about to be stopped
 	Mode       Mode            `json:"mode"`
 	Kind       string          `json:"kind"`
 	Generation int             `json:"generation"`
