@@ -141,7 +141,7 @@ func TestContainerIsProbed(t *testing.T) {
 		t.Fatalf("exit code %d for code that does not parse: %s", code, out)
 	}
 	out, code := c.exec("hotreload", "status", "--ready", "--json")
-	if code != exitOK || !strings.Contains(out, `"state":"degraded",`) || !strings.Contains(out, `"ready":true,`) {
+	if code != exitOK || !strings.Contains(out, `"state":"degraded"`) || !strings.Contains(out, `"ready":true`) {
 		t.Errorf("exit code %d of a server that serves the old code: %s", code, out)
 	}
 }
