@@ -89,6 +89,7 @@ func acquire(place Place) (*Lock, error) {
 			if err := refuseForeign(held, place.Lock()); err != nil {
 				return nil, errors.Join(err, file.Unlock())
 			}
+			place.tidy()
 			return &Lock{place, file}, nil
 		}
 		if err := file.Unlock(); err != nil {

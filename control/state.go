@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/google/renameio/v2"
@@ -25,6 +26,22 @@ func (p Place) Save(a supervisor.Adoption) error {
 		return fmt.Errorf("save state: %w", err)
 	}
 	return nil
+}
+
+// tidy removes what a hotreload that was killed in the middle of Save has left: temporary files, which renameio names after the file and
+// a number. Only who has the lock may.
+func (p Place) tidy() {
+	dir, name := filepath.Split(p.State())
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // then there is nothing that we could remove
+	}
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), "."+name)
+		if ok && number != "" && strings.Trim(number, "0123456789") == "" {
+			_ = os.Remove(filepath.Join(dir, e.Name())) // it is in nobody's way
+		}
+	}
 }
 
 // Load returns what an earlier hotreload left behind: nil when there is nothing, or it was written before the machine

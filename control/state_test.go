@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/renameio/v2"
+
 	"github.com/hotreload/hotreload/signals"
 	"github.com/hotreload/hotreload/supervisor"
 )
@@ -133,4 +135,34 @@ func FuzzReadState(f *testing.F) {
 			t.Errorf("%q names nobody and was believed: %+v", text, a)
 		}
 	})
+}
+
+// A hotreload that is killed in the middle of Save leaves a temporary file, which the next one removes, and nothing else.
+func TestWhatAKilledSaveLeft(t *testing.T) {
+	place := testPlace(t)
+	half, err := renameio.NewPendingFile(place.State(), renameio.WithTempDir(filepath.Dir(place.State())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := half.WriteString(`{"master":`); err != nil {
+		t.Fatal(err)
+	}
+	if err := half.Close(); err != nil { // renameio's Cleanup is not called by who is killed
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(filepath.Dir(place.State()), "."+filepath.Base(place.State())+"12.mine")
+	if err := os.WriteFile(foreign, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := acquire(place)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Release()
+	if _, err := os.Stat(half.Name()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there: %v", half.Name(), err)
+	}
+	if _, err := os.Stat(foreign); err != nil {
+		t.Error(err)
+	}
 }

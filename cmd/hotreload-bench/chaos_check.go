@@ -126,7 +126,17 @@ func (s *chaosSite) sound(ctx context.Context) error {
 	if broken != nil {
 		return broken
 	}
-	return errors.Join(s.noOrphans(ctx), s.nothingHalfWritten(), s.releasesWhole())
+	return errors.Join(s.noOrphans(ctx), s.eventually(ctx, s.nothingHalfWritten), s.releasesWhole())
+}
+
+// eventually repeats a check that may come upon somebody who is just writing.
+func (s *chaosSite) eventually(ctx context.Context, check func() error) (err error) {
+	for end := time.Now().Add(s.away); time.Now().Before(end) && ctx.Err() == nil; wait(ctx, 20*time.Millisecond) {
+		if err = check(); err == nil {
+			return nil
+		}
+	}
+	return errors.Join(err, ctx.Err())
 }
 
 // settle waits until hotreload is ready and serves what is current, and a request is answered by it.
