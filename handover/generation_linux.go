@@ -16,7 +16,7 @@ import (
 type Generation struct {
 	all       *Sockets
 	number    int
-	shim      *os.File   // nil once it was heard
+	shim      *os.File   // nil once it has become the server
 	theirs    []*os.File // our copies of what is passed on, until it was started
 	notifier  *notifier
 	sockets   map[Address]*socket
@@ -28,7 +28,7 @@ type Generation struct {
 	why       string            // why its sockets cannot be handed over, "" while they can
 }
 
-// Begin makes cmd start as a new generation. Started must follow, whether cmd was started or not.
+// Begin makes cmd start as a new generation. Started must follow, whether cmd was started or not, and then Proceed or Retire.
 func (a *Sockets) Begin(number int, cmd *exec.Cmd) *Generation {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -60,7 +60,7 @@ func (a *Sockets) Begin(number int, cmd *exec.Cmd) *Generation {
 	return g
 }
 
-// Started listens to the shim, and answers the binds from then on. It returns when the shim is about to become the server.
+// Started listens to the shim, and answers the binds from then on. It returns when the shim waits for Proceed.
 func (g *Generation) Started() {
 	for _, f := range g.theirs {
 		f.Close()
@@ -71,7 +71,7 @@ func (g *Generation) Started() {
 	said, err := hear(g.shim)
 	g.all.mu.Lock()
 	defer g.all.mu.Unlock()
-	g.shim, g.theirs = nil, nil
+	g.theirs = nil
 	if err != nil {
 		g.fail(err)
 		return
@@ -87,6 +87,21 @@ func (g *Generation) Started() {
 	g.notifier = n
 	go n.serve(g.answer)
 	g.all.keep()
+}
+
+// Proceed has the shim become the server, and returns when it has. If hotreload is killed before, the shim ends, and there is no server that
+// nobody knows of.
+func (g *Generation) Proceed() {
+	if g.shim == nil {
+		return
+	}
+	err := proceed(g.shim)
+	g.shim = nil
+	if err != nil {
+		g.all.mu.Lock()
+		defer g.all.mu.Unlock()
+		g.fail(err)
+	}
 }
 
 func (g *Generation) fail(err error) {
@@ -280,6 +295,10 @@ type Listening struct {
 
 // Retire is the end of a generation whose processes are all gone: its sockets take no connection any more.
 func (g *Generation) Retire() {
+	if g.shim != nil {
+		g.shim.Close()
+		g.shim = nil
+	}
 	a := g.all
 	a.mu.Lock()
 	g.leave()

@@ -502,10 +502,12 @@ func TestNoServer(t *testing.T) {
 	w := newWorld(t)
 	cmd := exec.Command("/nonexistent/program")
 	g := w.sockets.Begin(1, cmd)
-	if err := cmd.Start(); err == nil {
+	err := cmd.Start()
+	g.Started()
+	g.Proceed()
+	if err == nil {
 		_ = cmd.Wait()
 	}
-	g.Started()
 	g.Retire()
 	broken := exec.Command("/proc/self/exe")
 	broken.Dir = "/nonexistent" // the shim itself is never executed

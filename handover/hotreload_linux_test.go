@@ -72,6 +72,7 @@ func (k *killable) command(words []string) (string, error) {
 		g := k.sockets.Begin(number, cmd)
 		err := startAndWait(cmd)
 		g.Started()
+		g.Proceed()
 		method, why := g.Method()
 		return method + " " + why, err
 	}

@@ -436,7 +436,7 @@ func (w *world) begin(number int) generation {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = childEnv("server", fmt.Sprintf("%s=%d", numberEnv, number))
 	g := w.sockets.Begin(number, cmd)
-	c := w.start(cmd, g.Started)
+	c := w.start(cmd, func() { g.Started(); g.Proceed() })
 	if method, why := g.Method(); method == "off" {
 		w.t.Skip("no handover here: " + why)
 	}

@@ -28,7 +28,8 @@ const firstPassed = 3
 
 // ShimMain is the whole life of a shim. A program that uses this package calls it first in main. It returns only in a process that is none.
 //
-// Whatever fails, the server is started all the same: without the filter it binds its sockets by itself.
+// Whatever fails, the server is started all the same: without the filter it binds its sockets by itself. Only when hotreload is killed before
+// it has written down that there is this process, it is not: nobody would ever know of the server.
 func ShimMain() {
 	if len(os.Args) < 4 || os.Args[0] != shimName && os.Args[0] != unlinkShimName {
 		return
@@ -44,6 +45,9 @@ func ShimMain() {
 	unix.CloseOnExec(socket) // its end says that the server is being executed
 	if notify >= 0 {
 		unix.Close(notify)
+	}
+	if !mayProceed(socket) {
+		os.Exit(1)
 	}
 	err = syscall.Exec(os.Args[2], os.Args[3:], environment(passed))
 	fmt.Fprintf(os.Stderr, "start %s: %v\n", os.Args[2], err)
@@ -125,7 +129,31 @@ func report(socket, notify int, privileged bool, failure error) {
 	_ = unix.Sendmsg(socket, []byte(text), rights, nil, 0) // hotreload is gone: then nobody answers, and the keeper is not there yet
 }
 
-// wrap makes cmd start through a shim. What it says can be read from the returned file, once.
+// mayProceed waits until hotreload lets the server start; false: it has ended.
+func mayProceed(socket int) bool {
+	for {
+		n, err := unix.Read(socket, make([]byte, 1))
+		if !errors.Is(err, unix.EINTR) {
+			return n > 0
+		}
+	}
+}
+
+// proceed lets a shim become the server that it was started for, and returns when it has, or has ended. Who looks at the process earlier sees
+// the shim, which handles every signal and waits for something, as a server does that is ready.
+func proceed(shim *os.File) error {
+	defer shim.Close()
+	if _, err := shim.Write([]byte{1}); err != nil && !errors.Is(err, unix.EPIPE) { // it has ended, which others notice
+		return fmt.Errorf("let the shim go on: %w", err)
+	}
+	if _, _, err := nextMessage(shim, make([]byte, 1), nil); err != nil && !errors.Is(err, unix.ECONNRESET) {
+		return fmt.Errorf("wait for the end of the shim: %w", err)
+	}
+	return nil
+}
+
+// wrap makes cmd start through a shim. What it says can be read from the returned file, once, by hear; then it waits for proceed, or ends
+// when the file is closed.
 func wrap(cmd *exec.Cmd) (*os.File, error) {
 	path := cmd.Path
 	if cmd.Err != nil {
@@ -149,11 +177,8 @@ type heard struct {
 	privileged bool
 }
 
-// hear waits for what the shim says, and until it is the server that it was started for. Who looks at the process earlier sees the shim,
-// which handles every signal and waits for something, as a server does that is ready. An error is the shim's own, or says that it
-// ended without a word.
+// hear waits for what the shim says. An error is its own, or says that it ended without a word.
 func hear(from *os.File) (heard, error) {
-	defer from.Close()
 	text, oob := make([]byte, 512), make([]byte, unix.CmsgSpace(4))
 	n, oobn, err := nextMessage(from, text, oob)
 	switch {
@@ -161,9 +186,6 @@ func hear(from *os.File) (heard, error) {
 		return heard{notify: -1}, fmt.Errorf("listen to the shim: %w", err)
 	case n == 0:
 		return heard{notify: -1}, errors.New("the shim ended without a word")
-	}
-	if _, _, err := nextMessage(from, make([]byte, 1), nil); err != nil {
-		return heard{notify: -1}, fmt.Errorf("wait for the end of the shim: %w", err)
 	}
 	if oobn == 0 {
 		return heard{notify: -1}, errors.New(string(text[:n]))

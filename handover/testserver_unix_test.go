@@ -191,6 +191,7 @@ func (w *pathWorld) start(number int, who *syscall.Credential) *pathGeneration {
 	err = cmd.Start()
 	theirs.Close()
 	g.Started()
+	g.Proceed()
 	if err != nil {
 		w.t.Fatal(err)
 	}

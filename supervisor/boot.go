@@ -281,6 +281,7 @@ func (d *processes) launch(ctx context.Context, number int, home origin) (genera
 		exited <- exitOf(cmd.ProcessState)
 	}()
 	if err != nil { // it ended before it could be looked at
+		sockets.Proceed()
 		exit := <-exited
 		sockets.Retire()
 		out.drained(linger)
@@ -288,7 +289,8 @@ func (d *processes) launch(ctx context.Context, number int, home origin) (genera
 	}
 	t := d.newTree(number, root, root.PID, out, home)
 	t.ours, t.token, t.sockets = true, token, sockets
-	d.save(t, false)
+	d.save(t, false) // before there is a server that a later hotreload must know of
+	sockets.Proceed()
 	b := &booting{d: d, s: &d.opt.Server, t: t, root: root, exited: exited, begin: time.Now(), rec: rec}
 	if err := b.wait(ctx); err != nil {
 		d.giveUp(t)

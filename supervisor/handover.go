@@ -32,8 +32,10 @@ type Handover interface {
 
 // Sockets are those that one generation listens on.
 type Sockets interface {
-	// Started must follow on Begin, when cmd was started or could not be. It returns when the command is being executed.
+	// Started must follow on Begin, when cmd was started or could not be. It returns when there is the process that becomes the server.
 	Started()
+	// Proceed lets it become the server. If hotreload is killed before, it ends.
+	Proceed()
 	// Method says how they can be handed over, "interpose" or "off", and for "off" why they cannot. It is final after Seal.
 	Method() (method, why string)
 	// Seal says that the server is ready, and returns what it listens on.
@@ -70,6 +72,7 @@ const noHandover = "off"
 type noSockets struct{ why string }
 
 func (noSockets) Started()                   {}
+func (noSockets) Proceed()                   {}
 func (n noSockets) Method() (string, string) { return "off", n.why }
 func (noSockets) Seal() []signals.Listener   { return nil }
 func (noSockets) Listening() []string        { return []string{} }
