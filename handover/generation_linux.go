@@ -89,11 +89,18 @@ func (g *Generation) Started() {
 	g.all.keep()
 }
 
-// Proceed has the shim become the server. If hotreload is killed before, the shim ends, and there is no server that nobody knows of.
+// Proceed has the shim become the server, and returns when it has. If hotreload is killed before, the shim ends, and there is no server that
+// nobody knows of.
 func (g *Generation) Proceed() {
-	if g.shim != nil {
-		proceed(g.shim)
-		g.shim = nil
+	if g.shim == nil {
+		return
+	}
+	err := proceed(g.shim)
+	g.shim = nil
+	if err != nil {
+		g.all.mu.Lock()
+		defer g.all.mu.Unlock()
+		g.fail(err)
 	}
 }
 

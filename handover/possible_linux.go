@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,8 +31,7 @@ func Possible(start func(*exec.Cmd) error, wait func(*exec.Cmd)) error {
 	defer wait(cmd)
 	defer input.Close()
 	said, err := hear(shim)
-	proceed(shim)
-	if err != nil {
+	if err = errors.Join(err, proceed(shim)); err != nil {
 		return fmt.Errorf("%w: %w", ErrImpossible, err)
 	}
 	defer unix.Close(said.notify)

@@ -42,13 +42,13 @@ func ShimMain() {
 	runtime.LockOSThread() // a filter is one of the thread's; the thread that executes the server is the one that survives
 	notify, privileged, err := installFilter(os.Args[0] == unlinkShimName)
 	report(socket, notify, privileged, err)
+	unix.CloseOnExec(socket) // its end says that the server is being executed
 	if notify >= 0 {
 		unix.Close(notify)
 	}
 	if !mayProceed(socket) {
 		os.Exit(1)
 	}
-	unix.CloseOnExec(socket) // its end says that the server is being executed
 	err = syscall.Exec(os.Args[2], os.Args[3:], environment(passed))
 	fmt.Fprintf(os.Stderr, "start %s: %v\n", os.Args[2], err)
 	os.Exit(127)
@@ -139,13 +139,17 @@ func mayProceed(socket int) bool {
 	}
 }
 
-// proceed lets a shim become the server, and waits until it has, or has ended. Who looks at the process earlier sees the shim, which
-// handles every signal and waits for something, as a server does that is ready.
-func proceed(shim *os.File) {
+// proceed lets a shim become the server that it was started for, and returns when it has, or has ended. Who looks at the process earlier sees
+// the shim, which handles every signal and waits for something, as a server does that is ready.
+func proceed(shim *os.File) error {
 	defer shim.Close()
-	if _, err := shim.Write([]byte{1}); err == nil {
-		_, _, _ = nextMessage(shim, make([]byte, 1), nil)
+	if _, err := shim.Write([]byte{1}); err != nil && !errors.Is(err, unix.EPIPE) { // it has ended, which others notice
+		return fmt.Errorf("let the shim go on: %w", err)
 	}
+	if _, _, err := nextMessage(shim, make([]byte, 1), nil); err != nil && !errors.Is(err, unix.ECONNRESET) {
+		return fmt.Errorf("wait for the end of the shim: %w", err)
+	}
+	return nil
 }
 
 // wrap makes cmd start through a shim. What it says can be read from the returned file, once, by hear; then it waits for proceed, or ends
