@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -559,39 +558,4 @@ func TestCloseEndsEverything(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// A hotreload that is killed after it has started a server, and before it has written that down, leaves none behind.
-func TestNoServerThatNobodyKnowsOf(t *testing.T) {
-	for _, proceeds := range []bool{true, false} {
-		file := filepath.Join(t.TempDir(), "started")
-		cmd := exec.Command("touch", file)
-		shim, err := wrap(cmd)
-		if err != nil {
-			t.Fatal(err)
-		}
-		theirs := cmd.ExtraFiles[0]
-		err = cmd.Start()
-		theirs.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if said, err := hear(shim); err == nil {
-			unix.Close(said.notify)
-		}
-		if _, err := os.Stat(file); err == nil {
-			t.Error("the server was started before it was allowed to")
-		}
-		if proceeds {
-			proceed(shim)
-		} else {
-			shim.Close() // as the end of hotreload does
-		}
-		if err := cmd.Wait(); (err == nil) != proceeds {
-			t.Errorf("proceeds: %t: it ended with %v", proceeds, err)
-		}
-		if _, err := os.Stat(file); (err == nil) != proceeds {
-			t.Errorf("proceeds: %t: the server was started: %v", proceeds, err)
-		}
-	}
 }
