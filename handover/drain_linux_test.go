@@ -349,8 +349,8 @@ func TestDrainQueue(t *testing.T) {
 	if said, err := say(c, "hello"); err != nil || said[:6] != "gen 1 " {
 		t.Errorf("%q, %v", said, err)
 	}
-	c.Close()
-	if d := x.wait(); d.Cut != 0 || d.Idle != 0 {
+	c.Close() // unless the old generation was faster
+	if d := x.wait(); d.Cut != 0 || d.Idle > 1 {
 		t.Errorf("%+v", d)
 	}
 }
