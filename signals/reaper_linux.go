@@ -58,6 +58,7 @@ func (r *Reaper) Start(cmd *exec.Cmd) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := unblocked(cmd.Start); err != nil {
+		delete(r.stops, cmd)
 		return err
 	}
 	r.children[cmd.Process.Pid] = cmd
@@ -91,9 +92,9 @@ func (r *Reaper) Run(cmd *exec.Cmd) error {
 	return r.Wait(cmd)
 }
 
-// OnStop has stopped called with the signal whenever cmd, which Start has started and
-// Wait has not been called for, is stopped by one. Serve calls it, so it must not
-// wait; what is stopped may have been continued, or have ended, by then.
+// OnStop has stopped called with the signal whenever cmd, which Start is about to
+// start, is stopped by one. Serve calls it, so it must not wait; what is stopped may
+// have been continued, or have ended, by then.
 func (r *Reaper) OnStop(cmd *exec.Cmd, stopped func(syscall.Signal)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -176,6 +177,9 @@ func (r *Reaper) tellStops() {
 	var calls []func()
 	r.mu.Lock()
 	for cmd, stopped := range r.stops {
+		if cmd.Process == nil {
+			continue // it is not started yet
+		}
 		if sig := takeStop(cmd.Process.Pid); sig != 0 {
 			calls = append(calls, func() { stopped(sig) })
 		}

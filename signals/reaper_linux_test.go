@@ -103,10 +103,10 @@ func TestReaperTellsOfStops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.OnStop(child, func(sig syscall.Signal) { stopped <- sig })
 	if err := r.Start(child); err != nil {
 		t.Fatal(err)
 	}
-	r.OnStop(child, func(sig syscall.Signal) { stopped <- sig })
 	p, err := Lookup(child.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
@@ -143,8 +143,13 @@ func TestReaperRunReportsStartErrors(t *testing.T) {
 	if err := r.Run(exec.Command("/nonexistent")); !os.IsNotExist(err) {
 		t.Errorf("got %v", err)
 	}
-	if len(r.children) != 0 {
-		t.Errorf("registered: %v", r.children)
+	missing := exec.Command("/nonexistent")
+	r.OnStop(missing, func(syscall.Signal) {})
+	if err := r.Start(missing); !os.IsNotExist(err) {
+		t.Errorf("got %v", err)
+	}
+	if len(r.children) != 0 || len(r.stops) != 0 {
+		t.Errorf("registered: %v, %d", r.children, len(r.stops))
 	}
 	if err := r.Wait(exec.Command("never-started")); err == nil || strings.Contains(err.Error(), "nil pointer") {
 		t.Errorf("Wait for what was never started: got %v", err)

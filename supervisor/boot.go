@@ -411,10 +411,10 @@ func (d *processes) start(number int, token string, home origin) (*exec.Cmd, *ou
 	if d.opt.Handover != nil {
 		sockets = d.opt.Handover.Begin(number, cmd)
 	}
-	err = d.opt.Reaper.Start(cmd)
-	if stopped := d.opt.Output.Stopped; err == nil && stopped != nil && d.opt.Output.Foreground != nil {
-		d.opt.Reaper.OnStop(cmd, stopped)
+	if stopped := d.opt.Output.Stopped; stopped != nil && d.opt.Output.Foreground != nil {
+		d.opt.Reaper.OnStop(cmd, func(sig syscall.Signal) { stopped(cmd.Process.Pid, sig) })
 	}
+	err = d.opt.Reaper.Start(cmd)
 	sockets.Started()
 	if err != nil {
 		sockets.Retire()

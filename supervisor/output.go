@@ -27,9 +27,9 @@ type Output struct {
 	// Foreground gives the server the terminal of hotreload: it gets Stdin, Stdout and Stderr as they are, and its process group
 	// comes to the foreground, as long as hotreload's own is there or nobody. Nothing of its output is kept. nil: it does not.
 	Foreground *os.File
-	// Stopped is told of the signal that stopped a server in the foreground, as Ctrl-Z does. It must not wait, and what
-	// was stopped may go on by then. nil: nobody wants to know.
-	Stopped func(syscall.Signal)
+	// Stopped is told the pid of a server in the foreground, and the signal that stopped it, as Ctrl-Z does. It must not wait, and what
+	// was stopped may go on, or have ended, by then. nil: nobody wants to know.
+	Stopped func(pid int, sig syscall.Signal)
 }
 
 // kept is how many of the server's last lines are kept for reports.

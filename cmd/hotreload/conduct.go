@@ -26,6 +26,8 @@ type conductor struct {
 	stopped time.Time     // when it was last asked to stop
 	why     string        // and by what
 	stops   int           // how often a stop was asked for
+
+	halted signals.Process // the program that was stopped by its terminal last
 }
 
 // newConductor takes over the signals: from here on none of them ends hotreload by itself.
@@ -75,8 +77,8 @@ func (c *conductor) run(ctx context.Context) {
 			c.signal(ctx, sig.(syscall.Signal))
 		case key := <-c.s.keys.pressed():
 			c.key(ctx, key)
-		case sig := <-c.s.job.stoppedBy():
-			c.jobStopped(sig)
+		case h := <-c.s.job.halts():
+			c.jobStopped(h)
 		case <-ctx.Done():
 			return
 		}

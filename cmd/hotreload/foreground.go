@@ -19,7 +19,13 @@ import (
 // is a server, which has no use for one.
 type job struct {
 	tty   *os.File
-	stops chan syscall.Signal // what stopped it
+	stops chan halt
+}
+
+// halt says that a program was stopped, to go on some time, and by what.
+type halt struct {
+	pid int
+	sig syscall.Signal
 }
 
 // newJob returns nil when the program gets no terminal. A part of a pipeline has none to give, because the others in it need it too;
@@ -34,18 +40,18 @@ func newJob(mode supervisor.Mode, cfg *config.Config) *job {
 	if group, err := signals.ForegroundGroup(os.Stdin); err != nil || group != unix.Getpgrp() {
 		return nil
 	}
-	return &job{tty: os.Stdin, stops: make(chan syscall.Signal, 1)}
+	return &job{tty: os.Stdin, stops: make(chan halt, 1)}
 }
 
-// stopped tells what stopped the program. What nobody has taken yet says the same.
-func (j *job) stopped(sig syscall.Signal) {
+// stopped tells that the program was stopped. What nobody has taken yet says the same.
+func (j *job) stopped(pid int, sig syscall.Signal) {
 	select {
-	case j.stops <- sig:
+	case j.stops <- halt{pid, sig}:
 	default:
 	}
 }
 
-func (j *job) stoppedBy() <-chan syscall.Signal {
+func (j *job) halts() <-chan halt {
 	if j == nil {
 		return nil
 	}
@@ -64,13 +70,17 @@ func (j *job) leave() {
 
 // jobStopped does what the stop of the program means: the keyboard has stopped all that it sees as one job, of which hotreload is
 // the part that the shell knows. Where no shell is, as in a container, the program goes on: nobody else could continue it.
-func (c *conductor) jobStopped(sig syscall.Signal) {
-	switch sig {
+func (c *conductor) jobStopped(h halt) {
+	switch h.sig {
 	case syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU:
 	default:
 		return // whoever sent SIGSTOP has a reason, and will send SIGCONT
 	}
-	program, err := c.program()
+	var err error
+	if c.halted, err = signals.Lookup(h.pid); err != nil {
+		return // it has ended
+	}
+	program, err := c.halted.Info()
 	if err != nil || program.State != 'T' {
 		return // it goes on already
 	}
@@ -107,12 +117,17 @@ func (c *conductor) jobSuspended() {
 	}
 }
 
+// program is the one that runs. One that is stopped as soon as it is started is known by that alone.
 func (c *conductor) program() (signals.Info, error) {
-	master := c.s.master.Load()
-	if master == nil {
+	if master := c.s.master.Load(); master != nil {
+		if info, err := master.Info(); err == nil {
+			return info, nil
+		}
+	}
+	if c.halted == (signals.Process{}) {
 		return signals.Info{}, errNoServer
 	}
-	return master.Info()
+	return c.halted.Info()
 }
 
 func (c *conductor) front(program signals.Info) {

@@ -82,8 +82,8 @@ func TestSuspendBelowAShell(t *testing.T) {
 		t.Skip("bash is not installed")
 	}
 	x := inTerminal(t, []string{"NO_COLOR=1", "PS1=$ "}, bash, "--norc", "--noediting", "-i")
-	x.press("hotreload run --kind none -- sh -c 'echo reads; read line; echo got $line; read line; echo then $line; exit 0'\r")
-	x.sees(`(?m)^reads`)
+	x.press("hotreload run --kind none -- sh -c 'echo reads $((40+2)); read line; echo got $line; read line; echo then $line; exit 0'\r")
+	x.sees(`reads 42`)
 	program := x.program("sh")
 	hotreload := x.hotreload(program)
 	x.press("\x1a")
@@ -96,6 +96,8 @@ func TestSuspendBelowAShell(t *testing.T) {
 	x.press("bg; echo in the back$((40+2))\r")
 	x.sees(`in the back42`)
 	// Reading from the back stops it again: the whole job, so that the shell knows.
+	x.press("while jobs | grep -q Running; do sleep 0.05; done; echo it is $((40+2))\r")
+	x.sees(`it is 42`)
 	x.becomes(program, 'T')
 	x.becomes(hotreload, 'T')
 
@@ -104,14 +106,38 @@ func TestSuspendBelowAShell(t *testing.T) {
 	x.press("words\r")
 	x.sees(`got words`)
 	x.press("\x1a")
-	x.becomes(hotreload, 'T')
+	x.sees(`(?s)got words.*Stopped`)
 	x.press("fg\r")
+	x.brings(program)
 	x.press("more\r")
 	x.sees(`then more`)
 	x.press("echo back $((40+2))\r") // the terminal is the shell's again
 	x.sees(`back 42`)
 	x.press("exit\r")
 	x.exits()
+}
+
+// The next program is in front as the one before was.
+func TestRestartOfAProgramWithATerminal(t *testing.T) {
+	x := inTerminal(t, []string{"NO_COLOR=1"}, "hotreload", "run", "--kind", "none", "--",
+		"sh", "-c", "echo program $$ reads; read line; echo got $line; exit 3")
+	x.sees(`serving`)
+	first := x.program("sh")
+	restart := exec.Command("hotreload", "restart")
+	restart.Dir, restart.Env = x.cmd.Dir, x.cmd.Env
+	if out, err := restart.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	second := x.program("sh")
+	if second.PID == first.PID {
+		t.Fatal("it was not restarted")
+	}
+	x.brings(second)
+	x.press("words\r")
+	x.sees(`got words`)
+	if code := x.exits(); code != 3 {
+		t.Errorf("exit code %d, want that of the program", code)
+	}
 }
 
 // A script goes on in the terminal after a program that was in front of it.
