@@ -17,6 +17,7 @@ type Supervisor struct {
 
 type ask struct {
 	Request
+	meant *Release      // that Request.Release named when it was asked for; nil: none, or the link leads elsewhere
 	reply chan<- answer // buffered: the loop never waits for a caller
 }
 
@@ -42,7 +43,7 @@ func (s *Supervisor) Do(ctx context.Context, r Request) (Outcome, error) {
 	}
 	reply := make(chan answer, 1)
 	select {
-	case s.asks <- ask{r, reply}:
+	case s.asks <- ask{r, s.meant(r), reply}:
 	case <-s.ended:
 		return Outcome{}, ErrStopping
 	case <-ctx.Done():
@@ -54,6 +55,18 @@ func (s *Supervisor) Do(ctx context.Context, r Request) (Outcome, error) {
 	case <-ctx.Done():
 		return Outcome{}, ctx.Err()
 	}
+}
+
+// meant finds out which directory a request names, apart from others that have the same path before or after.
+func (s *Supervisor) meant(r Request) *Release {
+	if r.Release == "" || s.opt.Releases == nil {
+		return nil
+	}
+	current, err := s.opt.Releases.Resolve()
+	if err != nil || current.Path != r.Release {
+		return nil
+	}
+	return &current
 }
 
 // Stop asks Run to stop the server gracefully and to return; a second call stops it at once. It returns when the server

@@ -52,7 +52,6 @@ type operation struct {
 	ends      bool     // the old server ends, with none to take over; set by the loop
 	starts    bool     // the server is starting; set by the loop
 	bury      bool     // it only ends what a dead master left behind
-	wanted    bool     // somebody asked for it: it is no mere answer to a switch of the link
 	requested bool     // somebody asked for it who waits
 	aim       *Release // in release mode, what is about to be made live; set by the loop
 	escalated string   // by the operation goroutine; read when it is done
@@ -205,7 +204,7 @@ func (l *loop) request(ctx context.Context, a ask) {
 		a.reply <- answer{err: errors.New("this hotreload is not in release mode: it was started without a [release] section; start it again")}
 		return
 	}
-	if l.op != nil && l.op.makesLive(a.Request) {
+	if l.op != nil && l.op.makesLive(a) {
 		l.op.asked = append(l.op.asked, a)
 		return
 	}
@@ -214,8 +213,8 @@ func (l *loop) request(ctx context.Context, a ask) {
 }
 
 // makesLive reports whether the outcome of op answers a request that came after it began.
-func (op *operation) makesLive(r Request) bool {
-	return r.Action == None && r.Release != "" && op.aim != nil && op.aim.Path == r.Release
+func (op *operation) makesLive(a ask) bool {
+	return a.Action == None && op.aim.is(a.meant)
 }
 
 // next begins the next operation if there is something to do and nothing is being done.
@@ -243,8 +242,7 @@ func (l *loop) next(ctx context.Context) {
 	} else {
 		plan = plan.preload(l.opt.Rule, l.opt.preloading(l.gen))
 	}
-	requested := slices.ContainsFunc(l.asked, func(a ask) bool { return a.Reason != "" })
-	op := &operation{plan: plan, asked: l.asked, wanted: plan.Action != None || requested, requested: requested}
+	op := &operation{plan: plan, asked: l.asked, requested: slices.ContainsFunc(l.asked, func(a ask) bool { return a.Reason != "" })}
 	l.pending, l.asked = Plan{}, nil
 	l.seq++
 	if plan.Action != None { // else it is only looked whether the current release is served

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hotreload/hotreload/signals"
@@ -58,7 +60,11 @@ func (p *releasePlace) at(path string) supervisor.Release {
 	if err != nil {
 		panic(err) // the test binary is being executed
 	}
-	return supervisor.Release{Name: filepath.Base(path), Path: path, Dir: path, Command: []string{self}, PIDFile: filepath.Join(path, "server.pid")}
+	var id uint64
+	if st, err := os.Stat(path); err == nil {
+		id = st.Sys().(*syscall.Stat_t).Ino
+	}
+	return supervisor.Release{Name: filepath.Base(path), Path: path, ID: strconv.FormatUint(id, 10), Dir: path, Command: []string{self}, PIDFile: filepath.Join(path, "server.pid")}
 }
 
 func (p *releasePlace) options(b behaviour) supervisor.Options {
@@ -283,4 +289,31 @@ func TestReleaseAdopted(t *testing.T) {
 	if saved.Release == nil || saved.Release.Name != "8" || saved.PIDFile != filepath.Join(p.release("8"), "server.pid") {
 		t.Errorf("written down: release %+v, pid file %s", saved.Release, saved.PIDFile)
 	}
+}
+
+// TestReleaseAttached: a master that somebody else started runs a release, and where that is current there is nothing to switch.
+func TestReleaseAttached(t *testing.T) {
+	t.Parallel()
+	p := newReleasePlace(t, "7", "8")
+	opt := p.options(behaviour{})
+	seven := p.at(p.release("7"))
+	opt.Server.Dir, opt.Server.PIDFile = seven.Dir, seven.PIDFile
+	a := p.abandon(opt)
+
+	opt = p.options(behaviour{})
+	opt.Mode, opt.Server.Command, opt.Server.PIDFile = supervisor.Attach, nil, seven.PIDFile
+	r := p.start(opt)
+	if out := r.do(supervisor.Reload, supervisor.Verified); out.Action != supervisor.Reload || r.status().Release.Name != "7" {
+		t.Errorf("outcome %+v, release %+v", out, r.status().Release)
+	}
+	p.lead("8")
+	if out := r.serve(supervisor.Refused); !strings.Contains(out.Error, "restart it there") {
+		t.Errorf("error %q", out.Error)
+	}
+	r.cancel()
+	<-r.ended
+	if err := a.Master.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the server has ended", func() bool { return len(p.rest()) == 0 })
 }

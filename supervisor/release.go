@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,13 +141,10 @@ func (w *worker) switchTo(ctx context.Context, gen generation, target *Release) 
 	w.target = target
 	w.emit(ctx, Event{Kind: eventAims, aim: target})
 	on := Switched
-	if w.op.wanted {
+	if w.op.requested || w.op.plan.Action != None {
 		on = Asked
 	}
-	action := max(w.opt.Releases.Action, min(w.op.plan.Action, Restart))
-	if action < Reload {
-		action = Reload
-	}
+	action := max(w.opt.Releases.Action, w.op.plan.Action)
 	w.op.plan.Action = action
 	w.op.plan.Reasons = union([]string{fmt.Sprintf("release %s is current, %s was served", target.Name, served.name())}, w.op.plan.Reasons)
 	if refusal := w.fit(ctx, target, on); refusal != nil {
@@ -362,7 +358,14 @@ func (d *processes) foundRelease(t *tree) *Release {
 			return &r
 		}
 	default:
-		if cwd, err := t.master.Cwd(); err == nil && isBelow(cwd, d.opt.Releases.Dir) && cwd != d.opt.Releases.Dir {
+		cwd, err := t.master.Cwd()
+		if err != nil {
+			return nil
+		}
+		if current, err := d.opt.Releases.Resolve(); err == nil && current.holds(cwd) {
+			return &current
+		}
+		if isBelow(cwd, d.opt.Releases.Dir) && cwd != d.opt.Releases.Dir {
 			rel, _ := filepath.Rel(d.opt.Releases.Dir, cwd)
 			name, _, _ := strings.Cut(rel, "/")
 			return &Release{Name: name, Path: filepath.Join(d.opt.Releases.Dir, name)}
@@ -436,18 +439,10 @@ func (t *tree) releasePath() string {
 
 // samePlace reports whether two paths name the same file, whether or not it exists.
 func samePlace(a, b string) bool {
-	return a == b || a != "" && b != "" && placeOf(a) == placeOf(b)
-}
-
-func placeOf(path string) string {
-	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
-	return filepath.Join(cmp.Or(dir, filepath.Dir(path)), filepath.Base(path)) + errMark(err)
-}
-
-// errMark keeps what could not be resolved apart from what could.
-func errMark(err error) string {
-	if err == nil {
-		return ""
+	if a == b || a == "" || b == "" {
+		return a == b
 	}
-	return "?"
+	dirA, errA := filepath.EvalSymlinks(filepath.Dir(a))
+	dirB, errB := filepath.EvalSymlinks(filepath.Dir(b))
+	return errA == nil && errB == nil && dirA == dirB && filepath.Base(a) == filepath.Base(b)
 }

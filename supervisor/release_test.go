@@ -18,12 +18,20 @@ type link struct {
 	unfit  map[string]string
 	served []string
 	before string // what was served before this hotreload; "": not known
+	copies int    // how often the target was replaced by another directory of its name
 }
 
 func (l *link) lead(to string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.target = to
+}
+
+// replace puts another directory under the name of the target.
+func (l *link) replace() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.copies++
 }
 
 func aRelease(name string) Release {
@@ -39,7 +47,9 @@ func (l *link) releases(action Action) *Releases {
 			if l.target == "" {
 				return Release{}, errors.New("/current leads nowhere")
 			}
-			return aRelease(l.target), nil
+			r := aRelease(l.target)
+			r.ID += strings.Repeat("'", l.copies)
+			return r, nil
 		},
 		Fit: func(_ context.Context, r Release, _ Occasion) error {
 			if why := l.unfit[r.Name]; why != "" {
@@ -231,15 +241,18 @@ func TestReleaseJoins(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		broken bool
+		after  func(*link) // what happens before somebody asks; nil: nothing
 		ask    Request
 		calls  []string
 		result Result
 	}{
-		{"the same release", false, Request{Release: "/r/8", Reason: "activate"}, []string{"boot 7", "handover", "boot 8"}, Verified},
-		{"which does not start", true, Request{Release: "/r/8", Reason: "activate"}, []string{"boot 7", "handover", "boot 8"}, Refused},
-		{"a reload wants workers that are younger than the question", false, Request{Action: Reload, Reason: "hook"},
+		{"another directory of that name", false, (*link).replace, Request{Release: "/r/8", Reason: "activate"},
+			[]string{"boot 7", "handover", "boot 8", "handover", "boot 8"}, Verified},
+		{"the same release", false, nil, Request{Release: "/r/8", Reason: "activate"}, []string{"boot 7", "handover", "boot 8"}, Verified},
+		{"which does not start", true, nil, Request{Release: "/r/8", Reason: "activate"}, []string{"boot 7", "handover", "boot 8"}, Refused},
+		{"a reload wants workers that are younger than the question", false, nil, Request{Action: Reload, Reason: "hook"},
 			[]string{"boot 7", "handover", "boot 8", "reload"}, Verified},
-		{"whatever is current", false, Request{}, []string{"boot 7", "handover", "boot 8"}, Verified},
+		{"whatever is current", false, nil, Request{}, []string{"boot 7", "handover", "boot 8"}, Verified},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -252,6 +265,9 @@ func TestReleaseJoins(t *testing.T) {
 				}
 				l.lead("8")
 				switched := r.do(Request{Release: "/r/8"})
+				if test.after != nil {
+					test.after(l)
+				}
 				asked := r.do(test.ask)
 				elapse(5 * time.Second)
 				if first := <-switched; first.err != nil || first.outcome.Action != Restart {
